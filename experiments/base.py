@@ -1,0 +1,55 @@
+"""The fields that every experiment has, with the thesis's common settings (chapter 7)."""
+
+import ml_collections
+from ml_collections import config_dict
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.experiment = 'base'
+    config.seed = 0  # initialisation and training noise
+
+    config.data = ml_collections.ConfigDict()
+    config.data.name = 'mnist5k'
+    config.data.view = 'halves'
+    config.data.seed = 0  # splits, pairs and the order of minibatches
+    config.data.num_pairs = 500
+    config.data.limit = 0  # of each split; 0 for all
+    config.data.feed = 'resident'
+
+    config.model = ml_collections.ConfigDict()
+    config.model.network = 'conv'
+    config.model.latent_dim = 64
+    config.model.hidden = 128
+    config.model.feature_maps = 16
+    config.model.strides = (2, 1, 2, 2, 1)
+
+    config.objective = ml_collections.ConfigDict()
+    config.objective.name = 'joint'
+    config.objective.joint_weight = 0.3  # lambda
+    config.objective.free_bits = 0.0  # psi, nats a latent dimension
+    config.objective.num_samples = 1  # S
+
+    config.optimizer = ml_collections.ConfigDict()
+    config.optimizer.learning_rate = 0.001
+    config.optimizer.momentum = 0.9
+    config.optimizer.decay = 0.9
+
+    config.train = ml_collections.ConfigDict()
+    config.train.num_updates = 1000
+    config.train.eval_every = 250
+    config.train.log_every = 50
+    config.train.batch = ml_collections.ConfigDict()
+    config.train.batch.paired = 64
+    config.train.batch.unpaired = 128  # of each modality
+    config.train.batch.x = config_dict.placeholder(int)  # None: as `unpaired`
+    config.train.batch.y = config_dict.placeholder(int)
+
+    config.eval = ml_collections.ConfigDict()
+    config.eval.seed = 0
+    config.eval.batch_size = 250
+    config.eval.train_examples = 500
+    config.eval.iw_samples = 100  # K
+    config.eval.iw_examples = 0  # of the test set; 0 for all
+    config.eval.iw_chunk = 10  # samples decoded at a time
+    return config

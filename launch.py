@@ -1,0 +1,120 @@
+"""Trains, evaluates and draws one experiment: `python launch.py --help`."""
+
+import functools
+import runpy
+import sys
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+_MODES = ('train', 'eval', 'figures', 'encode')
+_DEFAULT = Path(__file__).resolve().parent / 'experiments' / 'mnist5k.py'
+
+_CONFIG = config_flags.DEFINE_config_file(
+    'config',
+    help_string='An experiment (default experiments/mnist5k.py); any field of it is overridden '
+    'as --config.objective.joint_weight=0.5.',
+    lock_config=True,
+)
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; default runs/EXPERIMENT-HASH.')
+_DATA_DIR = flags.DEFINE_string('data_dir', None, 'Folder with mnist.npz.')
+_MODE = flags.DEFINE_enum('mode', 'train', _MODES, 'What to do with the run.')
+_SPLIT = flags.DEFINE_enum(
+    'split', 'test', ('train', 'validation', 'test'), 'What --mode=encode encodes.'
+)
+
+
+def main(argv):
+    from mmvae.types import InputError
+
+    if not flags.FLAGS['verbosity'].present:
+        logging.set_verbosity(logging.WARNING)  # the libraries' notes on every checkpoint
+    try:
+        if len(argv) > 1:
+            raise InputError(f'{argv[1]!r}: not a flag; fields are set as --config.FIELD=VALUE')
+        dispatch()
+    except InputError as error:
+        refuse(error)
+
+
+def dispatch():
+    """Reads the config, loads the data and does what --mode says."""
+    from mmvae import config as config_module
+    from mmvae import run
+
+    mode, workdir = _MODE.value, Path(_WORKDIR.value) if _WORKDIR.value else None
+    tree = _CONFIG.value
+    if mode != 'train' and workdir and config_path(sys.argv) is None:
+        tree = run.read_config(workdir).to_dict()  # the run's own config, and the overrides
+        for field, value in config_flags.get_override_values(flags.FLAGS['config']).items():
+            *sections, name = field.split('.')
+            functools.reduce(dict.__getitem__, sections, tree)[name] = value
+    config = config_module.parse(tree)
+    workdir = workdir or run.default_workdir(config)
+    data = run.prepare(config, workdir, _DATA_DIR.value)
+    if mode == 'train':
+        run.train(config, workdir, data)
+    elif mode == 'eval':
+        run.evaluate_run(config, workdir, data)
+    elif mode == 'figures':
+        run.draw(config, workdir, data)
+    else:
+        run.encode(config, workdir, data, _SPLIT.value)
+
+
+def config_path(argv):
+    """The config file named in argv, or None."""
+    for flag, following in zip(argv, [*argv[1:], ''], strict=True):
+        name, is_set, value = flag.lstrip('-').partition('=')
+        if flag.startswith('-') and name == 'config':
+            return Path(value if is_set else following)
+    return None
+
+
+def parse_flags(argv):
+    """Parses the flags; where they are wrong, one line says so and the exit code is 2."""
+    if {'--help', '-help', '-h', '-?'} & set(argv):
+        app.usage(shorthelp=True, writeto_stdout=True)
+        sys.exit(0)
+    path = config_path(argv)
+    if path is None:
+        # Not the flag's default: the flag would read it, and the overrides, too early to explain.
+        argv = [argv[0], f'--config={_DEFAULT}', *argv[1:]]
+    elif not path.is_file():
+        refuse(f'--config: {path}: no such file; experiments are in {_DEFAULT.parent}')
+    try:
+        return flags.FLAGS(argv)
+    except Exception as error:  # a config file may raise anything
+        refuse(unknown_field(argv) or ' '.join(str(error).split()))
+
+
+def unknown_field(argv):
+    """The first override in argv whose field the config file does not have, explained."""
+    from mmvae.config import nearest
+
+    try:
+        config = runpy.run_path(str(config_path(argv)))['get_config']()
+    except KeyError:
+        return f'--config: {config_path(argv)} does not define get_config()'
+    except Exception as error:
+        return f'--config: {config_path(argv)} failed: {type(error).__name__}: {error}'
+    for flag in argv:
+        name = flag.lstrip('-').partition('=')[0]
+        section = config
+        for part in name.split('.')[1:] if name.startswith('config.') else ():
+            if not hasattr(section, 'keys'):
+                return f'--{name}: no such field; what is before .{part} has no fields'
+            if part not in section:
+                return f'--{name}: no field {part!r}. {nearest(part, section.keys())}'
+            section = section[part]
+    return None
+
+
+def refuse(message):
+    print(f'launch.py: {message}', file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == '__main__':
+    app.run(main, flags_parser=parse_flags)

@@ -1,0 +1,283 @@
+"""The border between what a user writes and what the code reads.
+
+`parse` checks a ConfigDict whole, before anything compiles, and turns it into frozen
+dataclasses; no other module sees a ConfigDict. `check_against_data` checks what only
+the data can tell. Every error is an `InputError` that names the field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmvae.types import InputError, Modality
+
+DATA_SETS = ('mnist5k', 'mnist')
+VIEWS = ('halves', 'whole')
+FEEDS = ('resident',)
+NETWORKS = ('conv', 'dense')
+OBJECTIVES = ('single', 'joint', 'translation')
+
+# A run in a folder may be continued with other values of these.
+_MAY_CHANGE = ('data.feed', 'train.num_updates', 'train.eval_every', 'train.log_every', 'eval.')
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    name: str  # one of DATA_SETS
+    view: str  # which modalities are made of an image, one of VIEWS
+    seed: int  # who is paired with whom, and the order of the minibatches
+    num_pairs: int  # training examples seen in all their modalities
+    limit: int  # use the first `limit` examples of each split; 0 for all
+    feed: str  # one of FEEDS
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    network: str  # one of NETWORKS: tables 5.2 and 5.5, or tables 5.1 and 5.4
+    latent_dim: int
+    hidden: int  # units of each linear layer
+    feature_maps: int  # of each convolution
+    strides: tuple[int, ...]  # of the encoder's residual blocks, 1 or 2 each
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveConfig:
+    name: str  # one of OBJECTIVES
+    joint_weight: float  # lambda of equation (4.12), on the paired bound
+    free_bits: float  # psi of equation (4.16), nats a latent dimension
+    num_samples: int  # S of equations (4.7) and (4.9)
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    learning_rate: float
+    momentum: float
+    decay: float  # of the mean square of the gradients
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchConfig:
+    paired: int
+    unpaired: int  # of each modality
+    of_modality: Mapping[str, int]  # overrides `unpaired` for the modalities named
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    num_updates: int
+    eval_every: int  # updates between validations, each with a checkpoint
+    log_every: int  # updates that a training row of metrics.jsonl averages
+    batch: BatchConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalConfig:
+    seed: int  # binarisation and samples of every evaluation
+    batch_size: int
+    train_examples: int  # of the fixed training subset tracked beside validation
+    iw_samples: int  # K of the importance-weighted estimates
+    iw_examples: int  # test examples they are made on; 0 for all
+    iw_chunk: int  # samples decoded at a time for a batch
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    experiment: str
+    seed: int  # initialisation and the noise of training
+    data: DataConfig
+    model: ModelConfig
+    objective: ObjectiveConfig
+    optimizer: OptimizerConfig
+    train: TrainConfig
+    eval: EvalConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """The nested dict that `parse` takes, ready for JSON."""
+        tree = dataclasses.asdict(self)
+        tree['train']['batch'].update(tree['train']['batch'].pop('of_modality'))
+        return tree
+
+    def digest(self) -> str:
+        """8 hexadecimal digits of the fields that make this run another run."""
+        fixed = {k: v for k, v in _flat(self.to_dict()).items() if not k.startswith(_MAY_CHANGE)}
+        text = json.dumps(fixed, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def parse(tree: Mapping[str, Any]) -> Config:
+    """A ConfigDict, or the nested dict of a config.json, as a checked `Config`.
+
+    Raises:
+      InputError: a field is unknown, missing, of a wrong type or out of its range.
+    """
+    config = _parse(Config, tree, '')
+    _check_values(config)
+    return config
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """The fields in which `new` may not continue a run of `old`, as 'field: old, new'."""
+    old, new = _flat(old.to_dict()), _flat(new.to_dict())
+    return [
+        f'{field}: {old.get(field)!r} there, {new.get(field)!r} here'
+        for field in sorted({*old, *new})
+        if old.get(field) != new.get(field) and not field.startswith(_MAY_CHANGE)
+    ]
+
+
+def check_against_data(config: Config, modalities: Sequence[Modality], num_train: int) -> None:
+    """Checks what only the data can tell: modalities, shapes and counts.
+
+    Raises:
+      InputError: the objective, pairs, strides or batch names do not fit the data.
+    """
+    names = [m.name for m in modalities]
+    data, objective = config.data, config.objective
+    single = len(names) == 1
+    _require(
+        single == (objective.name == 'single'),
+        'objective.name', objective.name,
+        f"'single' for one modality, 'joint' or 'translation' for several; "
+        f'{data.name} seen as {data.view} has {len(names)} ({", ".join(names)})',
+    )  # fmt: skip
+    most = 0 if single else num_train
+    _require(
+        0 <= data.num_pairs <= most,
+        'data.num_pairs', data.num_pairs,
+        'at most the number of training examples, %d' % most if most else '0: a single '
+        'modality has no pairs',
+    )  # fmt: skip
+    for name in config.train.batch.of_modality:
+        _require(name in names, f'train.batch.{name}', config.train.batch.of_modality[name],
+                 f'a modality of the data: {", ".join(names)}')  # fmt: skip
+    if config.model.network == 'conv':
+        for modality in modalities:
+            sides = modality.shape[:2]
+            for i, stride in enumerate(config.model.strides):
+                _require(
+                    stride == 1 or min(sides) > 1,
+                    'model.strides', config.model.strides,
+                    f'strides that fit: block {i + 1} would halve {modality.name} at '
+                    f'{sides[0]}x{sides[1]}',
+                )  # fmt: skip
+                sides = tuple(-(-side // stride) for side in sides)
+
+
+def _check_values(config: Config) -> None:
+    def one_of(field: str, allowed: Sequence[str]) -> None:
+        value = _get(config, field)
+        _require(value in allowed, field, value, 'one of ' + ', '.join(map(repr, allowed)))
+
+    def number(field: str, least: float, below: float = math.inf, above: float = -math.inf) -> None:
+        value = _get(config, field)
+        ok = math.isfinite(value) and least <= value < below and value > above
+        bounds = f'above {above}' if above > -math.inf else f'at least {least}'
+        bounds += f' and below {below}' if below < math.inf else ''
+        kind = 'a finite number' if isinstance(value, float) else 'a whole number'
+        _require(ok, field, value, f'{kind}, {bounds}')
+
+    one_of('data.name', DATA_SETS)
+    one_of('data.view', VIEWS)
+    one_of('data.feed', FEEDS)
+    one_of('model.network', NETWORKS)
+    one_of('objective.name', OBJECTIVES)
+    for field in ('seed', 'data.seed', 'eval.seed'):
+        number(field, 0, below=2**31)
+    for field in ('data.num_pairs', 'data.limit', 'objective.joint_weight', 'objective.free_bits',
+                  'train.batch.paired', 'train.batch.unpaired', 'eval.iw_examples'):  # fmt: skip
+        number(field, 0)
+    for field in ('model.latent_dim', 'model.hidden', 'model.feature_maps',
+                  'objective.num_samples', 'train.num_updates', 'train.eval_every',
+                  'train.log_every', 'eval.batch_size', 'eval.train_examples',
+                  'eval.iw_samples', 'eval.iw_chunk'):  # fmt: skip
+        number(field, 1)
+    number('optimizer.learning_rate', 0, above=0)
+    number('optimizer.momentum', 0, below=1)
+    number('optimizer.decay', 0, below=1)
+    strides = config.model.strides
+    _require(strides and all(s in (1, 2) for s in strides),
+             'model.strides', strides, 'one or more of 1 and 2, as in (2, 1, 2)')  # fmt: skip
+    batch = config.train.batch
+    for name, size in batch.of_modality.items():
+        _require(size >= 0, f'train.batch.{name}', size, 'a whole number, at least 0')
+    _require(
+        any((batch.paired, batch.unpaired, *batch.of_modality.values())),
+        'train.batch', 'all 0', 'at least one minibatch that is not empty',
+    )  # fmt: skip
+
+
+def _parse(cls: type, tree: Any, path: str) -> Any:
+    """One section as its dataclass; `path` is what precedes its fields' names."""
+    if not hasattr(tree, 'items'):
+        raise InputError(f'config field {path.rstrip(".")}: {tree!r} given, a section wanted')
+    tree = dict(tree.items())
+    hints = typing.get_type_hints(cls)
+    if cls is BatchConfig:  # any further key names a modality; None leaves it to `unpaired`
+        others = {k: tree.pop(k) for k in list(tree) if k not in hints}
+        tree['of_modality'] = {
+            k: _value(int, v, f'{path}{k}') for k, v in others.items() if v is not None
+        }
+    for key in tree:
+        if key not in hints:
+            raise InputError(f'config field {path}{key}: unknown. {nearest(key, hints)}')
+    missing = [path + key for key in hints if key not in tree]
+    if missing:
+        raise InputError(f'config field {", ".join(missing)}: missing')
+    fields = {
+        key: _parse(hint, tree[key], f'{path}{key}.')
+        if dataclasses.is_dataclass(hint)
+        else _value(hint, tree[key], path + key)
+        for key, hint in hints.items()
+    }
+    return cls(**fields)
+
+
+def _value(hint: Any, value: Any, field: str) -> Any:
+    if typing.get_origin(hint) is tuple:
+        if isinstance(value, (list, tuple)):
+            return tuple(_value(int, v, field) for v in value)
+    elif hint is float:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    elif hint in (int, str):
+        if isinstance(value, hint) and not isinstance(value, bool):
+            return value
+    else:  # of_modality, made and checked above
+        return value
+    wanted = 'integers, as in (2, 1, 2)' if typing.get_origin(hint) is tuple else hint.__name__
+    raise InputError(f'config field {field}: {value!r} given, {wanted} wanted')
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """'Did you mean ...?' where a known name is like the one given, else all of them."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f'Did you mean {close[0]}?' if close else f'Known: {", ".join(known)}'
+
+
+def _require(ok: Any, field: str, value: Any, allowed: str) -> None:
+    if not ok:
+        raise InputError(f'config field {field}: {value!r} given; allowed: {allowed}')
+
+
+def _get(config: Any, field: str) -> Any:
+    for part in field.split('.'):
+        config = getattr(config, part)
+    return config
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+    """{'data.name': ...} of a nested dict, with lists for tuples as JSON has them."""
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f'{prefix}{key}.'))
+        else:
+            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return flat

@@ -1,0 +1,132 @@
+"""The probability distributions of the model, each over one event.
+
+`log_prob(x)` is summed over the event and is in nats; `sample(key)` draws one
+event; `mean` is its expectation. Batches are made by `jax.vmap`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import flax
+import jax
+import jax.numpy as jnp
+
+from mmvae.types import Array, Key, Modality
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+@flax.struct.dataclass
+class DiagonalGaussian:
+    """N(mean, exp(log_scale)^2 I), both of shape [D]."""
+
+    mean: Array
+    log_scale: Array
+
+    @classmethod
+    def standard(cls, dim: int) -> DiagonalGaussian:
+        """The prior p(z) = N(0, I) of section 4.1."""
+        return cls(jnp.zeros(dim), jnp.zeros(dim))
+
+    @property
+    def scale(self) -> Array:
+        return jnp.exp(self.log_scale)
+
+    def sample(self, key: Key) -> Array:
+        """z = mu + sigma * epsilon, epsilon ~ N(0, I): equation (4.5)."""
+        epsilon = jax.random.normal(key, self.mean.shape)
+        return self.mean + self.scale * epsilon
+
+    def log_prob(self, z: Array) -> Array:
+        epsilon = (z - self.mean) * jnp.exp(-self.log_scale)
+        return -jnp.sum(0.5 * (epsilon**2 + LOG_2PI) + self.log_scale)
+
+
+def kl(q: DiagonalGaussian, p: DiagonalGaussian) -> Array:
+    """KL[q || p] of each latent dimension, [D], in nats.
+
+    For p = N(0, I) its sum is the negative of equation (4.6).
+    """
+    log_ratio = q.log_scale - p.log_scale
+    shift = (q.mean - p.mean) * jnp.exp(-p.log_scale)
+    return 0.5 * (jnp.exp(2 * log_ratio) + shift**2 - 1) - log_ratio
+
+
+@flax.struct.dataclass
+class Bernoulli:
+    """Independent binary elements: equation (4.1), with beta = sigmoid(logits)."""
+
+    logits: Array
+
+    def log_prob(self, x: Array) -> Array:
+        # x log(beta) + (1 - x) log(1 - beta), without forming beta.
+        return jnp.sum(x * self.logits - jax.nn.softplus(self.logits))
+
+    def sample(self, key: Key) -> Array:
+        return jax.random.bernoulli(key, self.mean).astype(self.logits.dtype)
+
+    @property
+    def mean(self) -> Array:
+        return jax.nn.sigmoid(self.logits)
+
+
+@flax.struct.dataclass
+class Categorical:
+    """Independent elements with values 0 .. V-1: equation (4.2), alpha = softmax(logits).
+
+    `logits` has the shape of the event and one more axis, of size V = num_values.
+    """
+
+    logits: Array
+
+    @property
+    def num_values(self) -> int:
+        return self.logits.shape[-1]
+
+    def log_prob(self, x: Array) -> Array:
+        log_alpha = jax.nn.log_softmax(self.logits)
+        value = x.astype(jnp.int32)[..., None]
+        return jnp.sum(jnp.take_along_axis(log_alpha, value, axis=-1))
+
+    def sample(self, key: Key) -> Array:
+        return jax.random.categorical(key, self.logits).astype(self.logits.dtype)
+
+    @property
+    def mean(self) -> Array:
+        return jax.nn.softmax(self.logits) @ jnp.arange(self.num_values, dtype=self.logits.dtype)
+
+
+Likelihood = Bernoulli | Categorical
+
+# For each likelihood, how many numbers a network gives for one element of the event.
+LIKELIHOODS = {
+    'bernoulli': lambda modality: 1,
+    'categorical': lambda modality: modality.num_values,
+}
+
+
+def outputs_per_element(modality: Modality) -> int:
+    return LIKELIHOODS[modality.likelihood](modality)
+
+
+def make_likelihood(modality: Modality, outputs: Array) -> Likelihood:
+    """p(x | outputs) of one modality, or of a batch where outputs has a leading axis.
+
+    Args:
+      modality: its shape (H, W, C), likelihood and number of values.
+      outputs: what the generation network gives, [H, W, C * outputs_per_element].
+    """
+    if modality.likelihood == 'bernoulli':
+        return Bernoulli(outputs)
+    return Categorical(outputs.reshape(*outputs.shape[:-1], modality.shape[-1], -1))
+
+
+def log_softplus(a: Array) -> Array:
+    """log(log(1 + e^a)), finite with a finite gradient for every finite a.
+
+    Below -15, where log(1 + e^a) = e^a to single precision, it is a itself: the
+    plain composition gives log(0) from about -104 down.
+    """
+    small = a < -15.0
+    return jnp.where(small, a, jnp.log(jax.nn.softplus(jnp.where(small, 0.0, a))))

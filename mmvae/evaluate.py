@@ -1,0 +1,251 @@
+"""Bounds and importance-weighted estimates over a split, every example counted once.
+
+What is reported, in nats; x and y stand for any two modalities:
+
+  x_bound                   (4.7) from q(z|x)
+  joint_bound               (4.9) from q(z|x, y)
+  translation_xy_bound      (4.13), and translation_yx_bound (4.14)
+  *_kl, *_reconstruction_x  the parts of each bound
+  x_iw, joint_iw            log 1/K sum_k p(x, z_k) / q(z_k|x), likewise of the pair
+  y_given_x_translation     log 1/K sum_k p(y|z_k), z_k ~ q(z|x): a bound, in expectation,
+                            on the log predictive density of translating x
+  y_given_x_iw              joint_iw - x_iw: an estimate of log p(y|x), no bound
+
+Without a joint posterior there is no joint_bound, and joint_iw proposes from the equal
+mixture of the modalities' posteriors.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mmvae import keys, objectives, parallel
+from mmvae.config import EvalConfig
+from mmvae.data import DataSet
+from mmvae.metrics import Means
+from mmvae.model import MultimodalVAE, observe
+from mmvae.objectives import Objective, Terms
+from mmvae.types import Array, Key, Observed, Params
+
+
+class Examples(NamedTuple):
+    """Examples to evaluate.
+
+    Attributes:
+      images: modality name -> uint8 [N, H, W, C].
+      index: of each in its split, [N]; its randomness is folded from it.
+    """
+
+    images: Mapping[str, np.ndarray]
+    index: np.ndarray
+
+
+def examples_of(data: DataSet, split: str, rows: np.ndarray | None = None) -> Examples:
+    images = data.splits[split].images
+    rows = np.arange(len(data.splits[split].labels)) if rows is None else rows
+    return Examples({name: a[rows] for name, a in images.items()}, rows)
+
+
+def tracked_examples(data: DataSet, config: EvalConfig) -> dict[str, Examples]:
+    """The splits whose bounds are tracked: a fixed training subset, pairs first; validation."""
+    order = np.concatenate(list(data.streams.values()))
+    train = examples_of(data, 'train', order[: config.train_examples])
+    return {'train': train, 'validation': examples_of(data, 'validation')}
+
+
+def selection_bound(bounds: Mapping[str, float]) -> tuple[str, float]:
+    """The name and value of the bound that decides which checkpoint is best.
+
+    The joint bound; without a joint posterior the mean of (4.13) and (4.14); for one
+    modality its bound.
+    """
+    if 'joint_bound' in bounds:
+        return 'joint_bound', bounds['joint_bound']
+    translations = [
+        v for k, v in bounds.items() if k.startswith('translation_') and k.endswith('_bound')
+    ]
+    if translations:
+        return 'translation bound', sum(translations) / len(translations)
+    ((name, value),) = [(k, v) for k, v in bounds.items() if k.endswith('_bound')]
+    return name, value
+
+
+def _others(names: Sequence[str], name: str) -> str:
+    return ''.join(n for n in names if n != name)
+
+
+def example_bounds(model, x: Observed, key: Key, objective: Objective) -> dict[str, Array]:
+    """Every plain bound of one complete example, with its parts."""
+    names = list(x)
+    bounds = {name: objectives.single_bound(model, {name: x[name]}, key) for name in names}
+    if len(names) > 1:
+        if objective.joint_posterior:
+            bounds['joint'] = objectives.joint_bound(model, x, key)
+        for source in names:
+            bound = objectives.translation_bound(model, x, key, source)
+            bounds[f'translation_{source}{_others(names, source)}'] = bound
+    return {k: v for name, terms in bounds.items() for k, v in _parts(name, terms).items()}
+
+
+def _parts(name: str, terms: Terms) -> dict[str, Array]:
+    parts = {f'{name}_bound': terms.value, f'{name}_kl': jnp.sum(terms.kl)}
+    return parts | {f'{name}_reconstruction_{m}': v for m, v in terms.reconstruction.items()}
+
+
+def example_log_weights(model, x: Observed, key: Key, ks: Array, objective: Objective):
+    """The summands of every K-sample estimate, name -> [len(ks)], for samples ks."""
+    names = list(x)
+
+    def of_sample(k):
+        terms = {}
+        for name in names:
+            weights = objectives.log_weights(model, [[name]], x, key, k)
+            terms[f'{name}_iw'] = weights.of([name])
+            if len(names) > 1:
+                rest = [weights.likelihood[n] for n in names if n != name]
+                terms[f'{_others(names, name)}_given_{name}_translation'] = sum(rest)
+        if len(names) > 1:
+            sources = [names] if objective.joint_posterior else [[name] for name in names]
+            weights = objectives.log_weights(model, sources, x, key, k)
+            terms['joint_iw'] = weights.of(names)
+        return terms
+
+    return jax.vmap(of_sample)(ks)
+
+
+class Evaluator:
+    """Compiles the evaluation of one model once, for any parameters and split."""
+
+    def __init__(self, model: MultimodalVAE, objective: Objective, config: EvalConfig):
+        self._model = model
+        self._config = config
+        self._mixture = len(model.names) if not objective.joint_posterior else 1
+        self._bounds = self._map(functools.partial(example_bounds, objective=objective))
+        self._weights = self._map(functools.partial(example_log_weights, objective=objective))
+
+    def _map(self, function: Callable) -> Callable:
+        """function(model, x, key, *more) of one example, as one over devices and batch."""
+
+        def example(params, key, pixels, index, *more):
+            key = keys.fold(key, index)
+            x = observe(self._model.modalities, pixels, key)
+            sample_key = keys.fold(key, keys.SAMPLE)
+            return nn.apply(function, self._model)({'params': params}, x, sample_key, *more)
+
+        def batch(replicated, examples: Examples):
+            params, key, *more = replicated
+            mapped = jax.vmap(lambda pixels, index: example(params, key, pixels, index, *more))
+            return mapped(examples.images, examples.index)
+
+        return parallel.map_examples(batch)
+
+    def bounds(self, params: Params, split: str, examples: Examples) -> Means:
+        """The plain bounds and their parts, S = 1, averaged over the examples."""
+        key = keys.evaluation_key(self._config.seed, split)
+        means = Means()
+        for batch, valid in self._batches(examples):
+            means.add(_read(self._bounds((params, key), batch), valid))
+        return means
+
+    def importance_weighted(
+        self, params: Params, split: str, examples: Examples, progress: Callable[[int], Any]
+    ) -> Means:
+        """The K-sample estimates, averaged over the examples.
+
+        Samples are decoded `eval.iw_chunk` at a time, so memory does not grow with K.
+        The sums are taken on the host in float64. `progress` is told how many examples
+        each step has finished.
+        """
+        key = keys.evaluation_key(self._config.seed, split)
+        k, chunk = self.iw_samples, self._config.iw_chunk
+        means = Means()
+        for batch, valid in self._batches(examples):
+            total: dict[str, np.ndarray] = {}
+            for start in range(0, k, chunk):
+                ks = jnp.arange(start, start + chunk)
+                terms = _read(self._weights((params, key, ks), batch), valid)
+                for name, values in terms.items():
+                    kept = values[:, : k - start].astype(np.float64)
+                    summed = np.logaddexp.reduce(kept, axis=1)
+                    total[name] = np.logaddexp(total.get(name, -np.inf), summed)
+            estimates = {name: value - np.log(k) for name, value in total.items()}
+            if 'joint_iw' in estimates:
+                for name in self._model.names:
+                    rest = _others(self._model.names, name)
+                    conditional = estimates['joint_iw'] - estimates[f'{name}_iw']
+                    estimates[f'{rest}_given_{name}_iw'] = conditional
+            means.add(estimates)
+            progress(valid)
+        return means
+
+    @property
+    def iw_samples(self) -> int:
+        """K, rounded up so that a mixture takes equally many samples of each component."""
+        return -(-self._config.iw_samples // self._mixture) * self._mixture
+
+    def _batches(self, examples: Examples) -> Iterator[tuple[Examples, int]]:
+        """Batches of one size, split over devices, and how many of each are examples.
+
+        The last is padded with copies of its first example, which `_read` drops.
+        """
+        devices = parallel.device_count()
+        n = len(examples.index)
+        size = -(-min(self._config.batch_size, n) // devices) * devices
+        for start in range(0, n, size):
+            rows = np.arange(start, start + size)
+            rows = np.where(rows < n, rows, start)
+
+            def place(a, rows=rows):
+                return a[rows].reshape(devices, size // devices, *a.shape[1:])
+
+            yield parallel.split(jax.tree.map(place, examples)), min(size, n - start)
+
+
+def _read(results: dict[str, Array], valid: int) -> dict[str, np.ndarray]:
+    """[devices, batch / devices, ...] as [valid, ...], on the host."""
+    results = jax.device_get(results)
+    return {k: v.reshape(-1, *v.shape[2:])[:valid] for k, v in results.items()}
+
+
+def latents(
+    model: MultimodalVAE, params: Params, examples: Examples, key: Key, batch_size: int
+) -> dict[str, np.ndarray]:
+    """mean_x, scale_x, ... of q(z | each subset the model has a posterior for), [N, D]."""
+
+    @jax.jit
+    def encode(batch):
+        seen = jax.vmap(lambda p, i: observe(model.modalities, p, keys.fold(key, i)))(*batch)
+        out = {}
+        for given in model.subsets():
+            x = {n: seen[n] for n in given}
+            q = model.apply({'params': params}, x, method='encode')
+            out |= {f'mean_{"".join(given)}': q.mean, f'scale_{"".join(given)}': q.scale}
+        return out
+
+    n = len(examples.index)
+    parts = [
+        jax.device_get(encode(jax.tree.map(lambda a, s=s: a[s : s + batch_size], examples)))
+        for s in range(0, n, batch_size)
+    ]
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+
+
+def report(
+    evaluator: Evaluator, params: Params, split: str, examples: Examples, config: EvalConfig,
+    progress: Callable[[int], Any] = lambda n: None,
+) -> dict[str, dict[str, float]]:  # fmt: skip
+    """Every number of a split: name -> {mean, stderr, n, samples}, in nats."""
+    plain = evaluator.bounds(params, split, examples)
+    some = slice(config.iw_examples or None)
+    fewer = Examples({m: a[some] for m, a in examples.images.items()}, examples.index[some])
+    weighted = evaluator.importance_weighted(params, split, fewer, progress)
+    return {
+        name: {'mean': float(m.mean), 'stderr': m.stderr, 'n': m.n, 'samples': samples}
+        for means, samples in ((plain, 1), (weighted, evaluator.iw_samples))
+        for name, m in means.by_name.items()
+    }

@@ -1,0 +1,24 @@
+"""A posterior over the shared latent from any subset of modalities."""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+
+from mmvae.distributions import DiagonalGaussian
+from mmvae.layers import Dense
+from mmvae.networks import GaussianHead
+from mmvae.types import Array
+
+
+class MergedPosterior(nn.Module):
+    """Table 5.3: q(z | x, y) from a linear layer of each h, summed over those present."""
+
+    modality_names: tuple[str, ...]
+    hidden: int
+    latent_dim: int
+
+    @nn.compact
+    def __call__(self, h: Mapping[str, Array]) -> DiagonalGaussian:
+        present = [name for name in self.modality_names if name in h]
+        merged = sum(Dense(self.hidden, name=f'linear_{name}')(h[name]) for name in present)
+        return GaussianHead(self.latent_dim, name='head')(nn.elu(merged))

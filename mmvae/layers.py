@@ -1,0 +1,130 @@
+"""Weight-normalised layers with data-dependent initialisation (sections 5.3, 5.8, 5.9).
+
+Every layer computes v = (g / ||r||) r * u + b, equation (5.3), where r is drawn from
+N(0, 0.05^2) and g and b are set at the layer's first call so that each of its outputs
+has mean 0 and variance 1 over that batch (Salimans and Kingma, 2016). A layer is set
+once: a later call in the same initialisation finds its parameters and leaves them.
+
+Layers take one example or a batch of them; initialisation needs a batch.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+
+from mmvae.types import Array
+
+_IMAGE_DIMS = ('NHWC', 'HWIO', 'NHWC')
+
+
+class _WeightNormalised(nn.Module):
+    """What the layers below share: r, g, b and their initialisation.
+
+    Parameters: `direction` r (the kernel's shape, output units last), `gain` g and
+    `bias` b (one for each output unit).
+    """
+
+    features: int
+
+    def normalised(self, kernel_shape: tuple[int, ...], linear: Callable[[Array], Array]) -> Array:
+        """g r / ||r|| applied by `linear`, plus b."""
+        r = self.param('direction', nn.initializers.normal(0.05), kernel_shape)
+        unit = r / jnp.sqrt(jnp.sum(r**2, axis=tuple(range(r.ndim - 1))))
+
+        def initial_gain(_):
+            v = linear(unit)
+            return 1 / jnp.sqrt(jnp.var(v, axis=tuple(range(v.ndim - 1))) + 1e-8)
+
+        def initial_bias(_):
+            v = linear(unit * g)
+            return -jnp.mean(v, axis=tuple(range(v.ndim - 1)))
+
+        g = self.param('gain', initial_gain)
+        b = self.param('bias', initial_bias)
+        return linear(unit * g) + b
+
+
+class Dense(_WeightNormalised):
+    """Linear layer (5.3.1): [..., N] -> [..., features]."""
+
+    @nn.compact
+    def __call__(self, u: Array) -> Array:
+        return self.normalised((u.shape[-1], self.features), lambda w: u @ w)
+
+
+class Conv(_WeightNormalised):
+    """3x3 convolution (5.3.2), strided (5.3.3): [(B), H, W, C] -> [(B), ceil(H/s), ceil(W/s), features]."""
+
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, u: Array) -> Array:
+        def linear(w):
+            return _as_batch(lambda v: convolve(v, w, self.stride), u)
+
+        return self.normalised((3, 3, u.shape[-1], self.features), linear)
+
+
+class ConvTranspose(_WeightNormalised):
+    """3x3 transposed convolution (5.3.4), stride 1 or 2.
+
+    [(B), H, W, C] -> [(B), h, w, features], where (h, w) = out_size, at most (s H, s W):
+    the last row or column is cropped where the mirrored side was odd. The 3x3 kernel is
+    normalised before it is rearranged; the statistics are those of the cropped output.
+    """
+
+    stride: int = 1
+    out_size: tuple[int, int] | None = None
+
+    @nn.compact
+    def __call__(self, u: Array) -> Array:
+        h, w = self.out_size or (self.stride * u.shape[-3], self.stride * u.shape[-2])
+
+        def linear(kernel):
+            return _as_batch(lambda v: convolve_transpose(v, kernel, self.stride)[:, :h, :w], u)
+
+        return self.normalised((3, 3, u.shape[-1], self.features), linear)
+
+
+def _as_batch(function: Callable[[Array], Array], u: Array) -> Array:
+    """Applies a function of [B, H, W, C] to that, or to one [H, W, C]."""
+    return function(u) if u.ndim == 4 else function(u[None])[0]
+
+
+def convolve(u: Array, kernel: Array, stride: int = 1) -> Array:
+    """Zero-padded convolution, [B, H, W, I] * [3, 3, I, O] -> [B, ceil(H/s), ceil(W/s), O]."""
+    return lax.conv_general_dilated(
+        u, kernel, (stride, stride), 'SAME', dimension_numbers=_IMAGE_DIMS
+    )
+
+
+def convolve_transpose(u: Array, kernel: Array, stride: int = 1) -> Array:
+    """`lax.conv_transpose(u, kernel, (stride, stride), 'SAME')` for a 3x3 kernel, stride 1 or 2.
+
+    [B, H, W, I] * [3, 3, I, O] -> [B, s H, s W, O]. At stride 2, output 2m of a row is
+    k0 u[m-1] + k2 u[m] and output 2m+1 is k1 u[m]. So the four outputs of each position
+    are one 2x2 convolution of the small image to 4 O maps, then put in their places
+    (depth to space). XLA's CPU convolution of the dilated image is several times slower.
+
+    Raises:
+      ValueError: the kernel is not 3x3 or the stride not 1 or 2.
+    """
+    if kernel.shape[:2] != (3, 3) or stride not in (1, 2):
+        raise ValueError(f'kernel {kernel.shape[:2]}, stride {stride}: want (3, 3) and 1 or 2')
+    if stride == 1:
+        return convolve(u, kernel)
+    b, height, width, _ = u.shape
+    inputs, outputs = kernel.shape[2:]
+    # taps[t][p]: which of k0, k1, k2 (3 is a zero) output phase p applies to u[m-1+t].
+    taps = jnp.array([[0, 3], [2, 1]])
+    padded = jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
+    small = padded[taps][:, :, taps]  # [row tap, row phase, column tap, column phase, I, O]
+    small = small.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, inputs, 4 * outputs)
+    v = lax.conv_general_dilated(
+        u, small, (1, 1), ((1, 0), (1, 0)), dimension_numbers=_IMAGE_DIMS
+    )
+    v = v.reshape(b, height, width, 2, 2, outputs).transpose(0, 1, 3, 2, 4, 5)
+    return v.reshape(b, 2 * height, 2 * width, outputs)
+

@@ -1,0 +1,105 @@
+"""What a run says of itself: means with standard errors, metrics.jsonl, results.json."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+
+@dataclasses.dataclass
+class Mean:
+    """A mean over examples, its standard error and n; `add` merges more values in float64."""
+
+    n: int = 0
+    mean: float = 0.0
+    squares: float = 0.0  # sum of squared deviations from the mean
+
+    def add(self, values: np.ndarray) -> None:
+        values = np.asarray(values, np.float64).ravel()
+        if not values.size:
+            return
+        mean = values.mean()
+        total, delta = self.n + values.size, mean - self.mean
+        self.squares += ((values - mean) ** 2).sum() + delta**2 * self.n * values.size / total
+        self.mean += delta * values.size / total
+        self.n = total
+
+    @property
+    def stderr(self) -> float:
+        """sqrt(variance / n); not a number for n < 2."""
+        return math.sqrt(self.squares / (self.n - 1) / self.n) if self.n > 1 else math.nan
+
+
+class Means:
+    """A `Mean` for each name."""
+
+    def __init__(self):
+        self.by_name: dict[str, Mean] = {}
+
+    def add(self, values: Mapping[str, np.ndarray]) -> None:
+        for name, value in values.items():
+            self.by_name.setdefault(name, Mean()).add(value)
+
+    def means(self) -> dict[str, float]:
+        return {name: float(mean.mean) for name, mean in self.by_name.items()}
+
+
+class MetricsWriter:
+    """metrics.jsonl: one JSON object a line, each with the step it belongs to."""
+
+    def __init__(self, path: Path, keep_until: int = 0):
+        """Opens the file for appending, after dropping what lies beyond step `keep_until`."""
+        kept = [line for line in _lines(path) if json.loads(line)['step'] <= keep_until]
+        write_atomically(path, ''.join(line + '\n' for line in kept))
+        self._file = open(path, 'a', buffering=1)
+
+    def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
+        self._file.write(json.dumps({'step': step, 'kind': kind, **values}) + '\n')
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in _lines(path)]
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """The file holds the old text or the new one, never a part."""
+    partial = path.with_name(path.name + '.partial')
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def write_json(path: Path, tree: Any) -> None:
+    write_atomically(path, json.dumps(tree, indent=1) + '\n')
+
+
+def progress_bar(total: int, initial: int, unit: str, description: str) -> tqdm:
+    """A bar with count, rate and time left; `set_postfix_str` shows what is measured."""
+    return tqdm(total=total, initial=initial, unit=f' {unit}', desc=description, mininterval=1.0)
+
+
+def table(rows: Iterable[tuple[str, ...]]) -> str:
+    """Rows of text in columns: the first to the left, the others to the right."""
+    rows = [tuple(map(str, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return '\n'.join(
+        '  '.join(
+            [row[0].ljust(widths[0])]
+            + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
+        ).rstrip()
+        for row in rows
+    )

@@ -1,0 +1,133 @@
+"""The model: M modalities, one latent. encode(x) -> q(z|x), decode(z) -> p(x|z), prior p(z)."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from mmvae import keys
+from mmvae.config import ModelConfig
+from mmvae.distributions import DiagonalGaussian, Likelihood, make_likelihood
+from mmvae.fusion import MergedPosterior
+from mmvae.networks import GaussianHead, generation_network, inference_network, to_network_input
+from mmvae.types import Array, Key, Modality, Observed, Params
+
+
+class MultimodalVAE(nn.Module):
+    """p(z) prod_m p(x_m | z) and q(z | any subset of the modalities): sections 4.1 to 4.5.
+
+    Attributes:
+      modalities: what the data set gives, in its order.
+      config: sizes of the networks.
+      joint_posterior: whether q(z | several modalities) exists (table 5.3). The
+        translation objective (section 4.5) trains none.
+    """
+
+    modalities: tuple[Modality, ...]
+    config: ModelConfig
+    joint_posterior: bool = True
+
+    def setup(self):
+        names = self.names
+        self.encoders = {n: inference_network(self.config) for n in names}
+        self.heads = {n: GaussianHead(self.config.latent_dim) for n in names}
+        self.decoders = {m.name: generation_network(self.config, m) for m in self.modalities}
+        if self.joint_posterior and len(names) > 1:
+            self.merge = MergedPosterior(names, self.config.hidden, self.config.latent_dim)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(m.name for m in self.modalities)
+
+    def modality(self, name: str) -> Modality:
+        for modality in self.modalities:
+            if modality.name == name:
+                return modality
+        raise ValueError(f'unknown modality {name!r}; this model has {", ".join(self.names)}')
+
+    def subsets(self) -> list[tuple[str, ...]]:
+        """The subsets of modalities whose posteriors are reported: each one, then all."""
+        every = [(name,) for name in self.names]
+        return every + [self.names] * (self.joint_posterior and len(every) > 1)
+
+    def prior(self) -> DiagonalGaussian:
+        """p(z) = N(0, I), [D]."""
+        return DiagonalGaussian.standard(self.config.latent_dim)
+
+    def encode(self, x: Observed) -> DiagonalGaussian:
+        """q(z | x), for whichever modalities are in x; the empty dict gives the prior.
+
+        Args:
+          x: name -> [H, W, C] or [B, H, W, C], values 0 .. num_values-1.
+
+        Returns:
+          A Gaussian with mean and log_scale [D] or [B, D].
+
+        Raises:
+          ValueError: a name is unknown, or several modalities are observed and the
+            model has no joint posterior.
+        """
+        if not x:
+            return self.prior()
+        inputs = {n: to_network_input(self.modality(n), x[n]) for n in x}
+        h = {n: self.encoders[n](u) for n, u in inputs.items()}
+        if len(h) == 1:
+            ((name, only),) = h.items()
+            return self.heads[name](only)
+        if not self.joint_posterior:
+            raise ValueError(
+                f'this model has a posterior given one modality only, not given '
+                f'{" and ".join(x)}: it was trained with the translation objective'
+            )
+        return self.merge(h)
+
+    def decode(self, z: Array, names: Sequence[str] | None = None) -> dict[str, Likelihood]:
+        """p(x_m | z) of the modalities named (all of them by default), from [(B), D]."""
+        names = self.names if names is None else names
+        return {n: make_likelihood(self.modality(n), self.decoders[n](z)) for n in names}
+
+    def initialise(self, x: Observed, key: Key) -> None:
+        """Calls every layer once, in the order that data-dependent initialisation fixes.
+
+        Each modality's encoder and head; the merge; z drawn from the joint posterior
+        (from the first modality's where there is none); each modality's decoder.
+
+        Args:
+          x: a batch of complete examples, name -> [B, H, W, C].
+        """
+        posteriors = [self.encode({n: x[n]}) for n in self.names]
+        q = self.encode(x) if self.joint_posterior else posteriors[0]
+        self.decode(q.sample(key))
+
+
+def observe(modalities: Sequence[Modality], pixels: Observed, key: Key) -> dict[str, Array]:
+    """What the model sees of one example's uint8 pixels, as float32.
+
+    Binary elements are drawn with the grey level as their probability (dynamic
+    binarisation); others keep their values.
+
+    Args:
+      pixels: the modalities present, name -> uint8 [H, W, C].
+      key: of the example.
+    """
+    seen = {}
+    for number, modality in enumerate(modalities):
+        if modality.name in pixels:
+            values = pixels[modality.name].astype(jnp.float32)
+            if modality.likelihood == 'bernoulli':
+                draw = keys.fold(key, keys.BINARISE, number)
+                values = jax.random.bernoulli(draw, values / 255).astype(jnp.float32)
+            seen[modality.name] = values
+    return seen
+
+
+def init_params(model: MultimodalVAE, x: Observed, key: Key) -> Params:
+    """Parameters initialised from one batch of complete examples (section 5.9)."""
+    weights_key, sample_key = jax.random.split(key)
+
+    @jax.jit
+    def init(x):
+        return model.init(weights_key, x, sample_key, method='initialise')['params']
+
+    return init(x)

@@ -1,0 +1,164 @@
+"""The inference and generation networks of section 5.5, tables 5.1, 5.2, 5.4 and 5.5.
+
+All take one example or a batch. Inference networks give h, the output of the last
+hidden layer; `GaussianHead` makes a posterior of it. Sizes of images are free: an
+encoder's strides give the sizes that the mirrored decoder comes back through.
+"""
+
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from mmvae import distributions
+from mmvae.config import ModelConfig
+from mmvae.distributions import DiagonalGaussian
+from mmvae.layers import Conv, ConvTranspose, Dense
+from mmvae.types import Array, Modality
+
+
+class DenseEncoder(nn.Module):
+    """Table 5.1 up to h: [(B), H, W, C] -> [(B), hidden]."""
+
+    hidden: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        u = x.reshape(*x.shape[:-3], -1)
+        u = nn.elu(Dense(self.hidden)(u))
+        return nn.elu(Dense(self.hidden)(u))
+
+
+class ResidualBlock(nn.Module):
+    """Figure 5.2: g(elu(g(u))) + u, the second convolution strided.
+
+    The shortcut is u itself, or a 3x3 convolution of it where the stride or the number
+    of maps changes. [(B), H, W, C] -> [(B), ceil(H/s), ceil(W/s), features].
+    """
+
+    features: int
+    stride: int
+
+    @nn.compact
+    def __call__(self, u: Array) -> Array:
+        v = Conv(self.features)(u)
+        v = Conv(self.features, self.stride)(nn.elu(v))
+        if self.stride != 1 or u.shape[-1] != self.features:
+            u = Conv(self.features, self.stride, name='shortcut')(u)
+        return v + u
+
+
+class ConvEncoder(nn.Module):
+    """Table 5.2 up to h: [(B), H, W, C] -> [(B), hidden]."""
+
+    hidden: int
+    feature_maps: int
+    strides: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        for stride in self.strides:
+            x = nn.elu(ResidualBlock(self.feature_maps, stride)(x))
+        u = x.reshape(*x.shape[:-3], -1)
+        return nn.elu(Dense(self.hidden)(u))
+
+
+class GaussianHead(nn.Module):
+    """The last row of tables 5.1 to 5.3: linear mu, and sigma by linear and softplus."""
+
+    latent_dim: int
+
+    @nn.compact
+    def __call__(self, h: Array) -> DiagonalGaussian:
+        mean = Dense(self.latent_dim, name='mean')(h)
+        log_scale = distributions.log_softplus(Dense(self.latent_dim, name='scale')(h))
+        return DiagonalGaussian(mean, log_scale)
+
+
+class DenseDecoder(nn.Module):
+    """Table 5.4 up to the likelihood's parameters: [(B), D] -> [(B), H, W, outputs]."""
+
+    hidden: int
+    size: tuple[int, int]
+    outputs: int
+
+    @nn.compact
+    def __call__(self, z: Array) -> Array:
+        u = nn.elu(Dense(self.hidden)(z))
+        u = nn.elu(Dense(self.hidden)(u))
+        u = Dense(math.prod(self.size) * self.outputs)(u)
+        return u.reshape(*u.shape[:-1], *self.size, self.outputs)
+
+
+class TransposedResidualBlock(nn.Module):
+    """Figure 5.2 with transposed convolutions, the first strided, to `out_size`."""
+
+    features: int
+    outputs: int
+    stride: int
+    out_size: tuple[int, int]
+
+    @nn.compact
+    def __call__(self, u: Array) -> Array:
+        v = ConvTranspose(self.features, self.stride, self.out_size)(u)
+        v = ConvTranspose(self.outputs)(nn.elu(v))
+        if self.stride != 1 or u.shape[-1] != self.outputs:
+            u = ConvTranspose(self.outputs, self.stride, self.out_size, name='shortcut')(u)
+        return v + u
+
+
+class ConvDecoder(nn.Module):
+    """Table 5.5 up to the likelihood's parameters: [(B), D] -> [(B), H, W, outputs].
+
+    The mirror image of `ConvEncoder`: hidden units, the encoder's smallest map, then its
+    blocks in reverse. The last block goes straight to the likelihood's parameters.
+    """
+
+    hidden: int
+    feature_maps: int
+    strides: tuple[int, ...]
+    size: tuple[int, int]
+    outputs: int
+
+    @nn.compact
+    def __call__(self, z: Array) -> Array:
+        *sizes, smallest = image_sizes(self.size, self.strides)
+        u = nn.elu(Dense(self.hidden)(z))
+        u = Dense(math.prod(smallest) * self.feature_maps)(u)
+        u = u.reshape(*u.shape[:-1], *smallest, self.feature_maps)
+        for i in reversed(range(len(self.strides))):
+            outputs = self.outputs if i == 0 else self.feature_maps
+            block = TransposedResidualBlock(self.feature_maps, outputs, self.strides[i], sizes[i])
+            u = block(nn.elu(u))
+        return u
+
+
+def image_sizes(size: tuple[int, int], strides: tuple[int, ...]) -> list[tuple[int, int]]:
+    """(H, W) before the first and after each strided block, ceil(H / s) each time."""
+    sizes = [tuple(size)]
+    for stride in strides:
+        sizes.append(tuple(-(-side // stride) for side in sizes[-1]))
+    return sizes
+
+
+def inference_network(config: ModelConfig, name: str | None = None) -> nn.Module:
+    if config.network == 'dense':
+        return DenseEncoder(config.hidden, name=name)
+    return ConvEncoder(config.hidden, config.feature_maps, config.strides, name=name)
+
+
+def generation_network(
+    config: ModelConfig, modality: Modality, name: str | None = None
+) -> nn.Module:
+    *size, channels = modality.shape
+    outputs = channels * distributions.outputs_per_element(modality)
+    if config.network == 'dense':
+        return DenseDecoder(config.hidden, tuple(size), outputs, name=name)
+    return ConvDecoder(
+        config.hidden, config.feature_maps, config.strides, tuple(size), outputs, name=name
+    )
+
+
+def to_network_input(modality: Modality, x: Array) -> Array:
+    """Values 0 .. num_values-1 scaled to [0, 1], the input of an inference network."""
+    return jnp.asarray(x, jnp.float32) / (modality.num_values - 1)

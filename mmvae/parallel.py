@@ -1,0 +1,65 @@
+"""Devices: the only file that names pmap.
+
+Arrays are either replicated (the state, the data set, hyperparameters) or split along a
+leading axis of one entry a device (minibatches). The state has no device axis: it enters
+with in_axes=None and leaves with out_axes=None. JAX does not check that the replicas then
+agree, so a forgotten `mean_over_devices` stays silent.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from mmvae.types import Array
+
+AXIS = 'devices'
+
+
+def device_count() -> int:
+    return jax.local_device_count()
+
+
+def _sharding(*spec: str) -> NamedSharding:
+    return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), PartitionSpec(*spec))
+
+
+def replicate(tree: Any) -> Any:
+    """Places a copy of every array on every local device."""
+    return jax.device_put(tree, _sharding())
+
+
+def split(tree: Any) -> Any:
+    """Places arrays [devices, ...] with one entry of the leading axis on each device."""
+    return jax.device_put(tree, _sharding(AXIS))
+
+
+def map_update(update: Callable) -> Callable:
+    """Compiles update(state, constants, minibatch, hyper) -> (state, metrics) over devices.
+
+    `minibatch` is split, all else replicated; the state is donated. Inside, the update
+    must make its results equal on all devices with `mean_over_devices`.
+    """
+    return jax.pmap(
+        update, axis_name=AXIS, in_axes=(None, None, 0, None), out_axes=None, donate_argnums=0
+    )
+
+
+def map_examples(function: Callable) -> Callable:
+    """Compiles function(replicated, batch) over devices, for results per example.
+
+    `batch` and the results are split: [devices, batch / devices, ...].
+    """
+    return jax.pmap(function, axis_name=AXIS, in_axes=(None, 0))
+
+
+def mean_over_devices(tree: Any) -> Any:
+    """The mean over all devices, inside a mapped function."""
+    return jax.lax.pmean(tree, AXIS)
+
+
+def device_index() -> Array:
+    """Which device this is, inside a mapped function."""
+    return jax.lax.axis_index(AXIS)

@@ -1,0 +1,38 @@
+"""Shape letters and the few types that every layer shares.
+
+B batch, K importance or Monte Carlo samples (S in the thesis), M modalities,
+D latent dimensions, H W C height, width and channels of an image.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+Key = jax.Array  # a typed key, as jax.random.key makes it
+Params = Any  # the parameters of a module: a nested dict of arrays
+Observed = Mapping[str, Array]  # modality name -> array: what is observed is what is in it
+
+
+class Modality(NamedTuple):
+    """One observed variable: its name, shape and the likelihood that models it.
+
+    Attributes:
+      name: what the user calls it, for example 'x'.
+      shape: (H, W, C) of one example.
+      likelihood: a name in `mmvae.distributions.LIKELIHOODS`.
+      num_values: how many values an element takes; 2 for binary pixels.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    likelihood: str = 'bernoulli'
+    num_values: int = 2
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used. The message says what was given and how to mend it.
+
+    `launch.py` prints it as one line and exits with code 2.
+    """

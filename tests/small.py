@@ -1,0 +1,75 @@
+"""Models, configs and data small enough to compile in a moment."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import base
+from mmvae import config as config_module
+from mmvae.config import ModelConfig
+from mmvae.data import DataSet, Split, pairing
+from mmvae.model import MultimodalVAE, init_params
+from mmvae.types import Modality
+
+MODEL = ModelConfig(network='conv', latent_dim=3, hidden=5, feature_maps=2, strides=(2, 1))
+BINARY = (Modality('x', (4, 6, 1)), Modality('y', (5, 3, 1)))
+THREE = (*BINARY, Modality('w', (2, 2, 3), 'categorical', 7))
+
+
+def make_config(**overrides):
+    """A checked config; `data__num_pairs=3` sets data.num_pairs."""
+    tree = base.get_config()
+    small = {
+        'model__latent_dim': 3, 'model__hidden': 5, 'model__feature_maps': 2,
+        'model__strides': (2, 1), 'data__num_pairs': 8, 'train__num_updates': 4,
+        'train__eval_every': 2, 'train__log_every': 1, 'train__batch__paired': 4,
+        'train__batch__unpaired': 4, 'eval__batch_size': 8, 'eval__iw_samples': 4,
+        'eval__iw_chunk': 2, 'eval__train_examples': 8,
+    }  # fmt: skip
+    for field, value in {**small, **overrides}.items():
+        *sections, name = field.split('__')
+        section = tree
+        for part in sections:
+            section = section[part]
+        section[name] = value
+    return config_module.parse(tree)
+
+
+def make_images(modalities, count, seed=0):
+    """Random values 0 .. 255 (binary modalities) or 0 .. num_values-1, uint8 [count, H, W, C]."""
+    rng = np.random.default_rng(seed)
+    return {
+        m.name: rng.integers(
+            0, 256 if m.likelihood == 'bernoulli' else m.num_values, (count, *m.shape)
+        ).astype(np.uint8)
+        for m in modalities
+    }
+
+
+def make_data(modalities=BINARY, num_train=24, num_pairs=8):
+    splits = {
+        name: Split(
+            make_images(modalities, count, seed), np.zeros(count, np.uint8), np.arange(count)
+        )
+        for seed, (name, count) in enumerate(
+            {'train': num_train, 'validation': 10, 'test': 13}.items()
+        )
+    }
+    names = tuple(m.name for m in modalities)
+    return DataSet(modalities, splits, pairing.assign(np.arange(num_train), names, num_pairs))
+
+
+@functools.cache
+def make_model(modalities=BINARY, config=MODEL, joint_posterior=True, seed=0):
+    """A model and parameters initialised on 16 random examples, which are returned too."""
+    model = MultimodalVAE(modalities, config, joint_posterior)
+    key = jax.random.key(seed)
+    x = {
+        m.name: jax.random.randint(
+            jax.random.fold_in(key, i), (16, *m.shape), 0, m.num_values
+        ).astype(jnp.float32)
+        for i, m in enumerate(modalities)
+    }
+    return model, init_params(model, x, key), x

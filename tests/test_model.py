@@ -1,0 +1,91 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mmvae.model import observe
+from mmvae.types import Modality
+from tests import small
+
+
+def encode(model, params, x):
+    return model.apply({'params': params}, x, method='encode')
+
+
+def test_nothing_observed_gives_the_prior():
+    model, params, _ = small.make_model()
+    q = encode(model, params, {})
+    np.testing.assert_array_equal(q.mean, np.zeros(3))
+    np.testing.assert_array_equal(q.scale, np.ones(3))
+
+
+@pytest.mark.parametrize('given', [('x',), ('y', 'w'), ('x', 'y', 'w')])
+def test_a_posterior_depends_on_what_is_observed_and_on_nothing_else(given):
+    model, params, x = small.make_model(small.THREE)
+    x = {n: x[n] for n in given}
+
+    def first_mean(params):
+        return encode(model, params, x).mean[0].sum()
+
+    for part, gradient in jax.jit(jax.grad(first_mean))(params).items():
+        used = any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient))
+        kind, _, name = part.partition('_')
+        if kind == 'encoders':
+            assert used == (name in given)
+        elif kind == 'heads':
+            assert used == (given == (name,))
+        else:
+            assert used == (kind == 'merge' and len(given) > 1)
+    # The networks of absent modalities are not run: their parameters need not be there.
+    others = {p: v for p, v in params.items() if not p.startswith(('encoders', 'decoders'))}
+    fewer = others | {f'encoders_{n}': params[f'encoders_{n}'] for n in given}
+    np.testing.assert_array_equal(encode(model, fewer, x).mean, encode(model, params, x).mean)
+
+
+def test_decoding_some_modalities_is_a_part_of_decoding_all():
+    model, params, _ = small.make_model(small.THREE)
+    z = jax.random.normal(jax.random.key(0), (4, 3))
+    every = model.apply({'params': params}, z, method='decode')
+    some = model.apply({'params': params}, z, ('w', 'x'), method='decode')
+    assert set(some) == {'x', 'w'}
+    assert every['w'].logits.shape == (4, 2, 2, 3, 7)
+    np.testing.assert_array_equal(some['w'].logits, every['w'].logits)
+
+
+def test_without_a_joint_posterior_two_modalities_are_refused():
+    model, params, x = small.make_model(joint_posterior=False)
+    assert not any(name.startswith('merge') for name in params)
+    with pytest.raises(ValueError, match='one modality only'):
+        encode(model, params, x)
+    with pytest.raises(ValueError, match="unknown modality 'v'"):
+        encode(model, params, {'v': x['x']})
+
+
+def test_binary_pixels_are_drawn_with_their_grey_level():
+    modality = Modality('x', (1, 3, 1))
+    pixels = {'x': np.array([[[0], [255], [64]]], np.uint8)}
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    seen = jax.vmap(lambda key: observe([modality], pixels, key))(keys)['x']
+    assert set(np.unique(seen)) == {0, 1}
+    np.testing.assert_allclose(seen.mean(0).ravel(), [0, 1, 64 / 255], atol=0.01)
+
+
+def test_modalities_are_binarised_apart_and_values_are_kept():
+    grey = {n: np.full((8, 8, 1), 128, np.uint8) for n in 'xy'}
+    values = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
+    modalities = [
+        Modality('x', (8, 8, 1)), Modality('y', (8, 8, 1)), Modality('w', (8, 8, 1), 'categorical', 256)
+    ]  # fmt: skip
+    seen = observe(modalities, {**grey, 'w': values}, jax.random.key(0))
+    assert 0.3 < np.mean(seen['x'] == seen['y']) < 0.7
+    np.testing.assert_array_equal(seen['w'], values.astype(np.float32))
+    alone = observe(modalities, {'y': grey['y']}, jax.random.key(0))
+    np.testing.assert_array_equal(alone['y'], seen['y'])
+
+
+def test_network_inputs_are_scaled_to_one():
+    model, params, _ = small.make_model(small.THREE)
+    from mmvae.networks import to_network_input
+
+    assert to_network_input(model.modality('w'), jnp.array(6)) == 1
+    assert to_network_input(model.modality('x'), jnp.array(1)) == 1

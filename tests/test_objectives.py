@@ -1,0 +1,219 @@
+"""The bounds, on a model whose every density is known in closed form."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from mmvae import config, objectives
+from mmvae.distributions import DiagonalGaussian
+from mmvae.objectives import OBJECTIVES, Terms
+
+D = 2
+# p(z) = N(0, I), p(x | z) = N(A z, s^2 I): then p(x, y) and p(z | x, y) are Gaussian.
+WEIGHTS = {'x': np.array([[1.0, 0.5], [-0.3, 0.8], [0.2, 0.1]]), 'y': np.array([[0.7, -1.1]])}
+NOISE = {'x': 0.6, 'y': 0.9}
+X = {'x': jnp.array([0.4, -1.2, 0.3]), 'y': jnp.array([1.5])}
+
+
+class LinearGaussian:
+    """The exact posterior's diagonal where `exact`, else one that is too wide and shifted."""
+
+    def __init__(self, exact=False):
+        self.exact = exact
+
+    def prior(self):
+        return DiagonalGaussian.standard(D)
+
+    def encode(self, x):
+        mean, covariance = posterior(tuple(x), x)
+        widen, shift = (1.0, 0.0) if self.exact else (1.6, 0.2)
+        return DiagonalGaussian(
+            jnp.float32(mean + shift), jnp.log(jnp.float32(widen * np.sqrt(np.diag(covariance))))
+        )
+
+    def decode(self, z, names=('x', 'y')):
+        return {
+            n: DiagonalGaussian(WEIGHTS[n] @ z, jnp.full(len(WEIGHTS[n]), np.log(NOISE[n])))
+            for n in names
+        }
+
+
+def posterior(names, x):
+    """Mean and covariance of p(z | x_names)."""
+    precision, information = np.eye(D), np.zeros(D)
+    for n in names:
+        precision += WEIGHTS[n].T @ WEIGHTS[n] / NOISE[n] ** 2
+        information += WEIGHTS[n].T @ np.float64(x[n]) / NOISE[n] ** 2
+    covariance = np.linalg.inv(precision)
+    return covariance @ information, covariance
+
+
+def log_evidence(names):
+    """log p(x_names), in closed form."""
+    a = np.concatenate([WEIGHTS[n] for n in names])
+    noise = np.concatenate([np.full(len(WEIGHTS[n]), NOISE[n] ** 2) for n in names])
+    x = np.concatenate([X[n] for n in names])
+    return scipy.stats.multivariate_normal(np.zeros(len(x)), a @ a.T + np.diag(noise)).logpdf(x)
+
+
+def gap(q, names):
+    """KL[q(z) || p(z | x_names)]: what any bound from q must lose (equation 3.5)."""
+    mean, covariance = posterior(names, X)
+    precision = np.linalg.inv(covariance)
+    shift = np.float64(q.mean) - mean
+    variance = np.float64(q.scale) ** 2
+    return 0.5 * (
+        np.trace(precision @ np.diag(variance)) + shift @ precision @ shift - D
+        - np.log(variance).sum() + np.linalg.slogdet(covariance)[1]
+    )  # fmt: skip
+
+
+def average(bound, count=4000):
+    """The bound averaged over keys, and its standard error."""
+    values = jax.vmap(lambda key: bound(key).value)(jax.random.split(jax.random.key(0), count))
+    return np.float64(values).mean(), np.std(values) / np.sqrt(count)
+
+
+BOUNDS = {
+    'single': (('x',), lambda m, key: objectives.single_bound(m, {'x': X['x']}, key), ('x',)),
+    'joint': (('x', 'y'), lambda m, key: objectives.joint_bound(m, X, key), ('x', 'y')),
+    'translation xy': (('x', 'y'), lambda m, key: objectives.translation_bound(m, X, key, 'x'), ('x',)),
+    'translation yx': (('x', 'y'), lambda m, key: objectives.translation_bound(m, X, key, 'y'), ('y',)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', BOUNDS)
+def test_a_bound_lies_below_the_evidence_by_its_gap(name):
+    names, bound, source = BOUNDS[name]
+    model = LinearGaussian()
+    value, stderr = average(lambda key: bound(model, key))
+    q = model.encode({n: X[n] for n in source})
+    expected = log_evidence(names) - gap(q, names)
+    assert gap(q, names) > 20 * stderr
+    np.testing.assert_allclose(value, expected, atol=5 * stderr)
+
+
+def test_translation_bounds_are_equations_4_13_and_4_14():
+    model, key = LinearGaussian(), jax.random.key(3)
+    for source, target in [('x', 'y'), ('y', 'x')]:
+        q = model.encode({source: X[source]})
+        z = q.sample(jax.random.fold_in(key, 0))
+        p = model.decode(z)
+        inner = p[source].log_prob(X[source]) + model.prior().log_prob(z) - q.log_prob(z)
+        terms = objectives.translation_bound(model, X, key, source)
+        # E_q[log p(z) / q(z|x)] is taken in closed form, as -KL, in the place of one sample.
+        sampled = model.prior().log_prob(z) - q.log_prob(z)
+        expected = p[target].log_prob(X[target]) + inner - sampled - jnp.sum(terms.kl)
+        np.testing.assert_allclose(terms.value, expected, rtol=1e-5)
+
+
+def test_s_samples_are_the_mean_over_samples():
+    model, key = LinearGaussian(), jax.random.key(4)
+    q = model.encode(X)
+    zs = [q.sample(jax.random.fold_in(key, s)) for s in range(5)]
+    expected = np.mean([model.decode(z)['y'].log_prob(X['y']) for z in zs])
+    terms = objectives.joint_bound(model, X, key, num_samples=5)
+    np.testing.assert_allclose(terms.reconstruction['y'], expected, rtol=1e-5)
+    one = objectives.joint_bound(model, X, key, num_samples=1)
+    np.testing.assert_array_equal(one.kl, terms.kl)
+
+
+@pytest.mark.parametrize('sources', [[('x', 'y')], [('x',), ('y',)]])
+def test_importance_weighted_estimate_rises_to_the_evidence(sources):
+    model, names = LinearGaussian(), ('x', 'y')
+
+    def estimate(key, num_samples):
+        ks = jnp.arange(num_samples)
+        weights = jax.vmap(lambda k: objectives.log_weights(model, sources, X, key, k).of(names))(ks)
+        return jax.nn.logsumexp(weights) - jnp.log(num_samples)
+
+    means, stderrs = [], []
+    for k in (2, 8, 32, 512):
+        keys = jax.random.split(jax.random.key(1), 2000)
+        values = jax.jit(jax.vmap(lambda key, k=k: estimate(key, k)))(keys)
+        means.append(np.float64(values).mean())
+        stderrs.append(np.std(values) / np.sqrt(2000))
+    truth = log_evidence(names)
+    assert means[0] < means[1] < means[2] < means[3] < truth + 5 * stderrs[3]
+    assert truth - means[0] > 10 * stderrs[0]
+    np.testing.assert_allclose(means[-1], truth, atol=0.02)
+
+
+def test_a_mixture_draws_equally_from_its_components():
+    model = LinearGaussian()
+    sources, key = [('x',), ('y',)], jax.random.key(2)
+    for k in range(4):
+        q = model.encode({sources[k % 2][0]: X[sources[k % 2][0]]})
+        z = q.sample(jax.random.fold_in(key, k))
+        densities = [np.exp(model.encode({n: X[n]}).log_prob(z)) for (n,) in sources]
+        weights = objectives.log_weights(model, sources, X, key, jnp.int32(k))
+        np.testing.assert_allclose(weights.posterior, np.log(np.mean(densities)), rtol=1e-4)
+        np.testing.assert_allclose(weights.likelihood['x'], model.decode(z)['x'].log_prob(X['x']), rtol=1e-5)
+
+
+def test_the_translated_likelihood_estimates_the_predictive_density():
+    """With the exact posterior of a one-dimensional latent, log E_q(z|x)[p(y|z)] = log p(y|x)."""
+    model = LinearGaussian()
+    q = model.encode({'x': X['x']})
+    a, noise = WEIGHTS['y'], NOISE['y']
+    mean, variance = a @ np.float64(q.mean), a @ np.diag(np.float64(q.scale) ** 2) @ a.T + noise**2
+    truth = scipy.stats.norm(mean[0], np.sqrt(variance[0, 0])).logpdf(float(X['y'][0]))
+    ks = jnp.arange(50_000)
+    key = jax.random.key(5)
+    values = jax.vmap(lambda k: objectives.log_weights(model, [('x',)], X, key, k).likelihood['y'])(ks)
+    np.testing.assert_allclose(jax.nn.logsumexp(values) - jnp.log(50_000), truth, atol=0.02)
+
+
+def terms(reconstruction, kl):
+    return Terms({'x': jnp.float32(reconstruction)}, jnp.float32(kl))
+
+
+def test_free_bits_are_equation_4_16():
+    kl = jnp.array([0.05, 0.3, 2.0])
+    np.testing.assert_allclose(objectives.free_bits(kl, 0.0), kl.sum())
+    np.testing.assert_allclose(objectives.free_bits(kl, 0.25), 0.25 + 0.3 + 2.0)
+    gradient = jax.grad(objectives.free_bits)(kl, 0.25)
+    np.testing.assert_array_equal(gradient, [0, 1, 1])
+
+
+def test_without_free_bits_and_weights_the_loss_is_minus_equation_4_11():
+    streams = {
+        'paired': (terms(-9, [0.1, 2]),), 'x': (terms(-4, [0.2, 1]),), 'y': (terms(-5, [1, 1]),)
+    }  # fmt: skip
+    weights = dict.fromkeys(streams, 1.0)
+    expected = -sum(bound.value for (bound,) in streams.values())
+    np.testing.assert_allclose(objectives.loss(streams, weights, 0.0), expected, rtol=1e-6)
+
+
+def test_lambda_scales_the_paired_term_alone():
+    streams = {'paired': (terms(-9, [0.1, 2]),), 'x': (terms(-4, [0.2, 1]),)}
+
+    def loss(weight):
+        return objectives.loss(streams, {'paired': weight, 'x': 1.0}, 0.0)
+
+    np.testing.assert_allclose(loss(0.0), 4 + 1.2, rtol=1e-6)
+    np.testing.assert_allclose(loss(0.3) - loss(0.0), 0.3 * (9 + 2.1), rtol=1e-5)
+
+
+def test_free_bits_apply_to_each_bound_by_itself():
+    xy, yx = terms(-9, [0.0, 2.0]), terms(-7, [2.0, 0.0])
+    loss = objectives.loss({'paired': (xy, yx)}, {'paired': 1.0}, 0.5)
+    # The mean of two bounds; flooring their mean KL instead would give 8 + 2.
+    np.testing.assert_allclose(loss, 8 + 2.5, rtol=1e-6)
+
+
+def test_the_translation_objective_is_the_mean_of_both_directions():
+    model, key = LinearGaussian(), jax.random.key(6)
+    bounds = objectives.stream_bounds(model, X, key, OBJECTIVES['translation'])
+    expected = [objectives.translation_bound(model, X, key, source) for source in ('x', 'y')]
+    for bound, wanted in zip(bounds, expected, strict=True):
+        np.testing.assert_array_equal(bound.value, wanted.value)
+    alone = objectives.stream_bounds(model, {'y': X['y']}, key, OBJECTIVES['translation'])
+    single = objectives.single_bound(model, {'y': X['y']}, key)
+    np.testing.assert_array_equal(alone[0].value, single.value)
+
+
+def test_the_registry_is_what_the_config_allows():
+    assert tuple(OBJECTIVES) == config.OBJECTIVES

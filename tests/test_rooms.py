@@ -1,0 +1,83 @@
+"""The rooms of the house: who may import whom."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# A module imports from lower layers only.
+LAYERS = {
+    'types': 0,
+    'config': 1, 'keys': 1, 'distributions': 1, 'layers': 1, 'parallel': 1, 'checkpoint': 1,
+    'metrics': 1, 'optimizer': 1,
+    'data.pairing': 1, 'data.mnist': 2, 'data': 2, 'data.streams': 3,
+    'networks': 2, 'fusion': 3,
+    'model': 4,
+    'objectives': 5,
+    'evaluate': 6, 'train': 7, 'figures': 7,
+    'run': 8,
+    '__init__': 9,
+}  # fmt: skip
+# The only file that may name these.
+OWNERS = {'pmap': 'parallel.py', 'orbax': 'checkpoint.py', 'ml_collections': None}
+# The config's dataclass meets its optimiser at the border; both are of layer 1.
+SAME_LAYER = {('optimizer', 'config'), ('data', 'data.mnist')}
+
+
+def modules():
+    for path in sorted((ROOT / 'mmvae').rglob('*.py')):
+        name = '.'.join(path.relative_to(ROOT / 'mmvae').with_suffix('').parts)
+        yield (name.removesuffix('.__init__') if name != '__init__' else name), path
+
+
+def imports(path):
+    """Full names of all that a file imports, also inside its functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f'{node.module}.{alias.name}' for alias in node.names)
+
+
+def room(name):
+    """The module of this package that an imported name is or lies in, or None."""
+    if name.split('.')[0] != 'mmvae':
+        return None
+    parts = name.split('.')[1:]
+    return next('.'.join(parts[:n]) for n in range(len(parts), 0, -1) if '.'.join(parts[:n]) in LAYERS)
+
+
+def test_every_module_has_a_layer():
+    assert {name for name, _ in modules()} == set(LAYERS)
+
+
+@pytest.mark.parametrize(('name', 'path'), modules(), ids=lambda value: str(value).split('/')[-1])
+def test_a_module_imports_from_lower_layers(name, path):
+    for imported in imports(path):
+        other = room(imported)
+        if other is not None and (name, other) not in SAME_LAYER:
+            assert LAYERS[other] < LAYERS[name], f'{name} imports {imported}'
+
+
+@pytest.mark.parametrize('word', OWNERS)
+def test_some_names_have_one_owner(word):
+    for _, path in modules():
+        if path.name != OWNERS[word]:
+            names = {n.attr for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Attribute)}
+            assert word not in names, path
+            assert word not in {part for i in imports(path) for part in i.split('.')}, path
+
+
+def test_no_import_needs_tensorflow():
+    names = [f'mmvae.{name}'.removesuffix('.__init__') for name in LAYERS]
+    code = (
+        'import sys\n'
+        "sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None\n"
+        f'import launch, {", ".join(names)}\n'
+        "assert not any(m.split('.')[0] in ('tensorflow', 'tensorflow_datasets') and sys.modules[m] "
+        'for m in sys.modules)\n'
+    )
+    subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
