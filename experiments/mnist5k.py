@@ -1,4 +1,10 @@
-"""placeholder header"""
+"""Two halves of a digit from 500 pairs: section 7.3 on 5,000 digits, in minutes on a CPU.
+
+python launch.py
+
+4,000 digits to train, 500 of them seen whole and the others as a top or a bottom only; 500
+to validate; 500 to test.
+"""
 
 from experiments import base
 

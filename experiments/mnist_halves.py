@@ -1,4 +1,10 @@
-"""placeholder header"""
+"""Two halves of a digit from 1,000 pairs: section 7.3.
+
+python launch.py --config=experiments/mnist_halves.py --data_dir=DIR_OF_mnist.npz
+
+The thesis reaches a joint bound of -95 nats; its author's published code trains for 150,000
+updates and stands at -102.5 after 8,000.
+"""
 
 from experiments import base
 
@@ -9,4 +15,5 @@ def get_config():
     config.data.name = 'mnist'
     config.data.num_pairs = 1000
     config.train.num_updates = 3000
+    config.eval.iw_examples = 1000  # of 10,000, which would take 8 minutes on two CPU cores
     return config

@@ -68,6 +68,10 @@ class BatchConfig:
     unpaired: int  # of each modality
     of_modality: Mapping[str, int]  # overrides `unpaired` for the modalities named
 
+    def of(self, modality: str) -> int:
+        """The batch size of examples seen in this modality only."""
+        return self.of_modality.get(modality, self.unpaired)
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
@@ -147,12 +151,16 @@ def check_against_data(config: Config, modalities: Sequence[Modality], num_train
         f"'single' for one modality, 'joint' or 'translation' for several; "
         f'{data.name} seen as {data.view} has {len(names)} ({", ".join(names)})',
     )  # fmt: skip
-    most = 0 if single else num_train
+    if single:
+        allowed = '0: a single modality has no pairs'
+        _require(data.num_pairs == 0, 'data.num_pairs', data.num_pairs, allowed)
+    allowed = f'at most the number of training examples, {num_train}'
+    _require(data.num_pairs <= num_train, 'data.num_pairs', data.num_pairs, allowed)
+    batch = config.train.batch
+    seen_alone = num_train > data.num_pairs and any(batch.of(name) for name in names)
     _require(
-        0 <= data.num_pairs <= most,
-        'data.num_pairs', data.num_pairs,
-        'at most the number of training examples, %d' % most if most else '0: a single '
-        'modality has no pairs',
+        seen_alone or (batch.paired and data.num_pairs),
+        'train.batch', batch, 'a minibatch of examples that exist; this trains on none',
     )  # fmt: skip
     for name in config.train.batch.of_modality:
         _require(name in names, f'train.batch.{name}', config.train.batch.of_modality[name],
@@ -207,10 +215,6 @@ def _check_values(config: Config) -> None:
     batch = config.train.batch
     for name, size in batch.of_modality.items():
         _require(size >= 0, f'train.batch.{name}', size, 'a whole number, at least 0')
-    _require(
-        any((batch.paired, batch.unpaired, *batch.of_modality.values())),
-        'train.batch', 'all 0', 'at least one minibatch that is not empty',
-    )  # fmt: skip
 
 
 def _parse(cls: type, tree: Any, path: str) -> Any:

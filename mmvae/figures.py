@@ -29,7 +29,7 @@ def draw_all(
     seen = jax.vmap(
         lambda pixels, i: observe(model.modalities, pixels, keys.fold(key, i))
     )(examples.images, examples.index)  # fmt: skip
-    panels = [('test digits', _rows(model, [_scaled(model, seen)]))]
+    panels = [('test examples', _rows(model, [_scaled(model, seen)]))]
     for given in model.subsets():
         visible = {n: _scaled(model, seen)[n] for n in given}
         columns = [visible, *reconstructions(model, params, seen, given, key, num_samples=6)]
@@ -116,13 +116,13 @@ def _save(path: Path, panels: Sequence[tuple[str, np.ndarray]]) -> None:
     height = max(image.shape[0] for _, image in panels)
     margin = 16
     total = sum(widths) + margin * (len(panels) + 1)
-    size = (total * scale / dpi, (height + 3 * margin) * scale / dpi)
+    size = (total * scale / dpi, (height + 2 * margin) * scale / dpi)
     figure = pyplot.figure(figsize=size, dpi=dpi)
     left = margin
     for (title, image), width in zip(panels, widths, strict=True):
         axes = figure.add_axes(
-            (left / total, margin / (height + 3 * margin), width / total,
-             image.shape[0] / (height + 3 * margin))
+            (left / total, margin / (height + 2 * margin), width / total,
+             image.shape[0] / (height + 2 * margin))
         )  # fmt: skip
         axes.imshow(image.squeeze(), cmap='gray', vmin=0, vmax=1, interpolation='nearest')
         axes.set_title(title, fontsize=10)

@@ -122,9 +122,6 @@ def convolve_transpose(u: Array, kernel: Array, stride: int = 1) -> Array:
     padded = jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
     small = padded[taps][:, :, taps]  # [row tap, row phase, column tap, column phase, I, O]
     small = small.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, inputs, 4 * outputs)
-    v = lax.conv_general_dilated(
-        u, small, (1, 1), ((1, 0), (1, 0)), dimension_numbers=_IMAGE_DIMS
-    )
+    v = lax.conv_general_dilated(u, small, (1, 1), ((1, 0), (1, 0)), dimension_numbers=_IMAGE_DIMS)
     v = v.reshape(b, height, width, 2, 2, outputs).transpose(0, 1, 3, 2, 4, 5)
     return v.reshape(b, 2 * height, 2 * width, outputs)
-

@@ -53,27 +53,27 @@ class Means:
 
 
 class MetricsWriter:
-    """metrics.jsonl: one JSON object a line, each with the step it belongs to."""
+    """metrics.jsonl: one JSON object a line, with the step it belongs to and its kind.
+
+    Kinds: 'updates' (means over the updates since the last such row), 'train' and
+    'validation' (bounds of a split).
+    """
 
     def __init__(self, path: Path, keep_until: int = 0):
-        """Opens the file for appending, after dropping what lies beyond step `keep_until`."""
-        kept = [line for line in _lines(path) if json.loads(line)['step'] <= keep_until]
-        write_atomically(path, ''.join(line + '\n' for line in kept))
-        self._file = open(path, 'a', buffering=1)
+        """Drops the rows beyond step `keep_until`, which a run taken up again will write anew."""
+        self._path = path
+        rows = [row for row in read_metrics(path) if row['step'] <= keep_until]
+        write_atomically(path, ''.join(json.dumps(row) + '\n' for row in rows))
 
     def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
-        self._file.write(json.dumps({'step': step, 'kind': kind, **values}) + '\n')
-
-    def close(self) -> None:
-        self._file.close()
+        with self._path.open('a') as file:
+            file.write(json.dumps({'step': step, 'kind': kind, **values}) + '\n')
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in _lines(path)]
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
+    """The rows of metrics.jsonl; a last line cut short by a kill is left out."""
+    text = path.read_text() if path.exists() else ''
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith('\n')]
 
 
 def write_atomically(path: Path, text: str) -> None:

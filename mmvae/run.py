@@ -1,16 +1,15 @@
 """A run is a folder: this file makes it, reads it and says what it found.
 
-  config.json    the resolved config
-  split.npz      which of the source's examples are in each split, and which are paired
-  metrics.jsonl  bounds over updates
-  checkpoints/   the newest and the best
-  results.json   the bounds of the best checkpoint; written last
-  figures/       pictures of the best checkpoint
+config.json    the resolved config
+split.npz      which of the source's examples are in each split, and which are paired
+metrics.jsonl  bounds over updates
+checkpoints/   the newest and the best
+results.json   the bounds of the best checkpoint; written last
+figures/       pictures of the best checkpoint
 """
 
 import json
 import platform
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import numpy as np
 from mmvae import data as data_sets
 from mmvae import evaluate, figures, keys, metrics, objectives
 from mmvae import train as training
-from mmvae.checkpoint import Checkpoints, open_checkpoints
+from mmvae.checkpoint import open_checkpoints
 from mmvae.config import Config, check_against_data, differences, parse
 from mmvae.data import DataSet
 from mmvae.model import MultimodalVAE
@@ -178,7 +177,14 @@ def summary(results: dict[str, Any], workdir: Path) -> str:
         others = [results[s].get(name) for s in ('train', 'validation')]
         shown = ['' if o is None else f'{o["mean"]:.2f}' for o in others]
         rows.append(
-            (name, *shown, f'{test["mean"]:.2f}', f'{test["stderr"]:.2f}', test['n'], test['samples'])
+            (
+                name,
+                *shown,
+                f'{test["mean"]:.2f}',
+                f'{test["stderr"]:.2f}',
+                test['n'],
+                test['samples'],
+            )
         )
     return (
         f'{metrics.table(rows)}\n'

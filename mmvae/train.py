@@ -1,6 +1,5 @@
 """Training: one compiled update and the loop around it."""
 
-import contextlib
 import functools
 import sys
 import time
@@ -177,12 +176,13 @@ def train(
     bar = metrics.progress_bar(config.train.num_updates, first, 'updates', config.experiment)
     started, window, pending = time.perf_counter() - seconds, metrics.Means(), None
     shown = ''
-    with contextlib.closing(writer), bar:
+    with bar:
         for step in range(first, config.train.num_updates):
             minibatch = parallel.split(feed.minibatch(step))
             with jax.transfer_guard('disallow'):
                 state, logged = update(state, constants, minibatch, hyper)
-            # Read one call late, so that the host never waits for the newest update.
+            # Read one call late, so that the host waits for the newest update only where it
+            # writes a row or validates.
             if pending is not None:
                 window.add(jax.device_get(pending))
             pending = logged
@@ -193,7 +193,7 @@ def train(
                 window.add(jax.device_get(pending))
                 pending = None
                 writer.write(done, 'updates', window.means())
-                bar.set_postfix_str(f'loss {window.means()["loss"]:.1f}{shown}')
+                bar.set_postfix_str(_bounds_line(window.means()) + shown)
                 window = metrics.Means()
             if done % config.train.eval_every == 0 or at_end:
                 score, shown = _validate(validate, state.params, tracked, objective, done, writer)
@@ -209,4 +209,10 @@ def _validate(validate, params, tracked, objective, step, writer) -> tuple[float
         bounds = validate.bounds(params, split, examples).means()
         writer.write(step, split, bounds)
     name, score = evaluate.selection_bound(bounds)
-    return score, f', validation {name} {score:.1f}'
+    return score, f' | validation {name} {score:.1f}'
+
+
+def _bounds_line(means: dict[str, float]) -> str:
+    """'paired -110.2, x -53.1, y -55.0', for the progress bar."""
+    bounds = {name.removesuffix('_bound'): v for name, v in means.items() if '_bound' in name}
+    return ', '.join(f'{name} {value:.1f}' for name, value in bounds.items())

@@ -46,7 +46,11 @@ def test_the_digest_and_differences_ignore_what_may_change():
         ('objective__free_bits', float('nan'), 'objective.free_bits: nan'),
         ('optimizer__learning_rate', 0.0, 'learning_rate: 0.0 given; .* above 0'),
         ('optimizer__momentum', 1.0, 'momentum: 1.0 given; .* below 1'),
-        ('train__num_updates', 0, 'train.num_updates: 0 given; allowed: a whole number, at least 1'),
+        (
+            'train__num_updates',
+            0,
+            'train.num_updates: 0 given; allowed: a whole number, at least 1',
+        ),
         ('train__batch__x', -2, 'train.batch.x: -2'),
         ('model__strides', (2, 3), r'model.strides: \(2, 3\) given'),
         ('model__strides', (), r'model.strides: \(\) given'),
@@ -80,8 +84,14 @@ def test_wrong_types_unknown_and_missing_fields_are_refused_by_name():
         ({}, small.BINARY[:1], "objective.name: 'joint'"),
         ({'data__num_pairs': 25}, small.BINARY, 'at most the number of training examples, 24'),
         ({'objective__name': 'single'}, small.BINARY[:1], 'data.num_pairs: 8 .* no pairs'),
+        ({'train__batch__paired': 0, 'data__num_pairs': 24}, small.BINARY, 'trains on none'),
+        ({'train__batch__unpaired': 0, 'data__num_pairs': 0}, small.BINARY, 'trains on none'),
         ({'model__strides': (2, 2, 2)}, small.BINARY, 'block 3 would halve x at 1x2'),
-        ({'train__batch__y': 3}, small.THREE[::2], 'train.batch.y: 3 .* modality of the data: x, w'),
+        (
+            {'train__batch__y': 3},
+            small.THREE[::2],
+            'train.batch.y: 3 .* modality of the data: x, w',
+        ),
     ],
 )
 def test_what_does_not_fit_the_data_is_refused(overrides, modalities, message):

@@ -34,7 +34,8 @@ def test_mnist5k_is_split_once_balanced_and_without_replacement():
 
 def test_the_data_seed_decides_the_split():
     one, again, other = (
-        data_sets.load(small.make_config(data__seed=s, data__limit=50).data, None) for s in (1, 1, 2)
+        data_sets.load(small.make_config(data__seed=s, data__limit=50).data, None)
+        for s in (1, 1, 2)
     )
     np.testing.assert_array_equal(one.splits['train'].source, again.splits['train'].source)
     assert not np.array_equal(one.splits['train'].source, other.splits['train'].source)

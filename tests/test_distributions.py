@@ -23,7 +23,9 @@ def test_kl_to_the_prior_is_equation_4_6():
 
 def test_kl_of_two_gaussians_is_the_integral():
     (m1, s1), (m2, s2) = (0.3, 0.7), (-0.5, 1.4)
-    q, p = (DiagonalGaussian(jnp.array([m]), jnp.log(jnp.array([s]))) for m, s in [(m1, s1), (m2, s2)])
+    q, p = (
+        DiagonalGaussian(jnp.array([m]), jnp.log(jnp.array([s]))) for m, s in [(m1, s1), (m2, s2)]
+    )
     z = np.linspace(-12, 12, 200_001)
     a, b = scipy.stats.norm(m1, s1), scipy.stats.norm(m2, s2)
     integral = np.trapezoid(a.pdf(z) * (a.logpdf(z) - b.logpdf(z)), z)
@@ -66,7 +68,9 @@ def test_categorical_log_prob_is_equation_4_2():
 
 @pytest.mark.parametrize('likelihood', ['bernoulli', 'categorical'])
 def test_probabilities_of_every_event_sum_to_one(likelihood):
-    modality = Modality('x', (2, 1, 2), likelihood, num_values=2 if likelihood == 'bernoulli' else 3)
+    modality = Modality(
+        'x', (2, 1, 2), likelihood, num_values=2 if likelihood == 'bernoulli' else 3
+    )
     outputs = jnp.float32(RNG.normal(size=(2, 1, 2 * distributions.outputs_per_element(modality))))
     p = distributions.make_likelihood(modality, outputs)
     events = np.array(list(itertools.product(range(modality.num_values), repeat=4)), np.float32)
@@ -76,7 +80,9 @@ def test_probabilities_of_every_event_sum_to_one(likelihood):
 
 @pytest.mark.parametrize('likelihood', ['bernoulli', 'categorical'])
 def test_samples_have_the_mean(likelihood):
-    modality = Modality('x', (2, 1, 1), likelihood, num_values=2 if likelihood == 'bernoulli' else 4)
+    modality = Modality(
+        'x', (2, 1, 1), likelihood, num_values=2 if likelihood == 'bernoulli' else 4
+    )
     outputs = jnp.float32(RNG.normal(size=(2, 1, distributions.outputs_per_element(modality))))
     p = distributions.make_likelihood(modality, outputs)
     samples = jax.vmap(p.sample)(jax.random.split(jax.random.key(1), 40_000))

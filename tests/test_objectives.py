@@ -126,7 +126,9 @@ def test_importance_weighted_estimate_rises_to_the_evidence(sources):
 
     def estimate(key, num_samples):
         ks = jnp.arange(num_samples)
-        weights = jax.vmap(lambda k: objectives.log_weights(model, sources, X, key, k).of(names))(ks)
+        weights = jax.vmap(lambda k: objectives.log_weights(model, sources, X, key, k).of(names))(
+            ks
+        )
         return jax.nn.logsumexp(weights) - jnp.log(num_samples)
 
     means, stderrs = [], []
@@ -150,7 +152,9 @@ def test_a_mixture_draws_equally_from_its_components():
         densities = [np.exp(model.encode({n: X[n]}).log_prob(z)) for (n,) in sources]
         weights = objectives.log_weights(model, sources, X, key, jnp.int32(k))
         np.testing.assert_allclose(weights.posterior, np.log(np.mean(densities)), rtol=1e-4)
-        np.testing.assert_allclose(weights.likelihood['x'], model.decode(z)['x'].log_prob(X['x']), rtol=1e-5)
+        np.testing.assert_allclose(
+            weights.likelihood['x'], model.decode(z)['x'].log_prob(X['x']), rtol=1e-5
+        )
 
 
 def test_the_translated_likelihood_estimates_the_predictive_density():
@@ -162,7 +166,9 @@ def test_the_translated_likelihood_estimates_the_predictive_density():
     truth = scipy.stats.norm(mean[0], np.sqrt(variance[0, 0])).logpdf(float(X['y'][0]))
     ks = jnp.arange(50_000)
     key = jax.random.key(5)
-    values = jax.vmap(lambda k: objectives.log_weights(model, [('x',)], X, key, k).likelihood['y'])(ks)
+    values = jax.vmap(lambda k: objectives.log_weights(model, [('x',)], X, key, k).likelihood['y'])(
+        ks
+    )
     np.testing.assert_allclose(jax.nn.logsumexp(values) - jnp.log(50_000), truth, atol=0.02)
 
 

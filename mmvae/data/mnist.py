@@ -114,7 +114,7 @@ def _read_npz(data_dir: str | None) -> tuple[tuple[np.ndarray, ...], tuple[np.nd
     if data_dir is None:
         raise InputError(
             "--data_dir: not given; data.name='mnist' reads DATA_DIR/mnist.npz. "
-            "Give the folder that holds it, or use --config.data.name=mnist5k"
+            'Give the folder that holds it, or use --config.data.name=mnist5k'
         )
     path = Path(data_dir) / 'mnist.npz'
     if not path.is_file():

@@ -65,7 +65,7 @@ def make_streams(data: DataSet, batch: BatchConfig, seed: int) -> list[Stream]:
             name, size = PAIRED, batch.paired
         else:
             (name,) = observed
-            size = batch.of_modality.get(name, batch.unpaired)
+            size = batch.of(name)
         if size and len(indices):
             streams.append(Stream(name, number, observed, indices, size, seed))
     return streams

@@ -1,0 +1,141 @@
+import dataclasses
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mmvae import evaluate, keys, objectives
+from mmvae.config import ModelConfig
+from mmvae.model import observe
+from tests import small
+
+CONFIG = small.make_config(eval__batch_size=8, eval__iw_samples=6, eval__iw_chunk=4).eval
+MODEL = ModelConfig(network='dense', latent_dim=3, hidden=5, feature_maps=1, strides=(1,))
+DATA = small.make_data()
+TEST = evaluate.examples_of(DATA, 'test')  # 13 examples: no batch size here divides them
+
+
+@functools.cache
+def measured(objective='joint', **changes):
+    """Every number of the 13 test examples, name -> {mean, stderr, n, samples}."""
+    chosen = objectives.OBJECTIVES[objective]
+    model, params, _ = small.make_model(small.BINARY, MODEL, chosen.joint_posterior)
+    config = dataclasses.replace(CONFIG, **changes)
+    evaluator = evaluate.Evaluator(model, chosen, config)
+    return evaluate.report(evaluator, params, 'test', TEST, config)
+
+
+def by_hand(function, *args):
+    """function of each test example by itself, with its own key: name -> [13, ...]."""
+    model, params, _ = small.make_model(small.BINARY, MODEL)
+
+    @jax.jit
+    def one(pixels, index):
+        key = keys.fold(keys.evaluation_key(CONFIG.seed, 'test'), index)
+        x = observe(model.modalities, pixels, key)
+        return nn.apply(function, model)({'params': params}, x, keys.fold(key, keys.SAMPLE), *args)
+
+    results = [one({n: a[i] for n, a in TEST.images.items()}, i) for i in range(13)]
+    return jax.tree.map(lambda *values: np.float64(values), *results)
+
+
+def test_plain_bounds_are_the_mean_over_examples_each_counted_once():
+    joint = by_hand(objectives.joint_bound)
+    translation = by_hand(objectives.translation_bound, 'y')
+    x = by_hand(lambda m, x, key: objectives.single_bound(m, {'x': x['x']}, key))
+    got = measured()
+    for name, values in {
+        'joint_bound': sum(joint.reconstruction.values()) - joint.kl.sum(1),
+        'joint_kl': joint.kl.sum(1),
+        'joint_reconstruction_y': joint.reconstruction['y'],
+        'translation_yx_bound': sum(translation.reconstruction.values()) - translation.kl.sum(1),
+        'x_bound': x.reconstruction['x'] - x.kl.sum(1),
+    }.items():
+        np.testing.assert_allclose(got[name]['mean'], values.mean(), rtol=1e-4)
+        np.testing.assert_allclose(got[name]['stderr'], values.std(ddof=1) / 13**0.5, rtol=1e-3)
+        assert (got[name]['n'], got[name]['samples']) == (13, 1)
+
+
+def test_importance_weighted_estimates_are_log_mean_weights():
+    ks = jnp.arange(6)
+    weights = {
+        source: by_hand(
+            lambda m, x, key, s=source: jax.vmap(
+                lambda k: objectives.log_weights(m, [s], x, key, k)
+            )(ks)
+        )
+        for source in ('xy', 'x', 'y')
+    }  # fmt: skip
+
+    def log_mean(values):
+        return np.log(np.mean(np.exp(values), axis=1))
+
+    joint, x = log_mean(weights['xy'].of('xy')), log_mean(weights['x'].of('x'))
+    got = measured()
+    for name, values in {
+        'joint_iw': joint,
+        'x_iw': x,
+        'y_given_x_iw': joint - x,
+        'y_given_x_translation': log_mean(weights['x'].likelihood['y']),
+        'x_given_y_translation': log_mean(weights['y'].likelihood['x']),
+    }.items():
+        np.testing.assert_allclose(got[name]['mean'], values.mean(), rtol=1e-4)
+        assert (got[name]['n'], got[name]['samples']) == (13, 6)
+
+
+@pytest.mark.parametrize(
+    'changes', [{'batch_size': 5}, {'batch_size': 100}, {'iw_chunk': 6}, {'iw_chunk': 1}]
+)
+def test_numbers_do_not_depend_on_batches_or_chunks(changes):
+    for name, value in measured(**changes).items():
+        assert value == pytest.approx(measured()[name], rel=1e-4), name
+
+
+def test_some_examples_can_be_estimated_and_n_says_so():
+    got = measured(iw_examples=4)
+    assert got['joint_iw']['n'] == got['y_given_x_iw']['n'] == 4
+    assert got['joint_bound']['n'] == 13
+
+
+def test_without_a_joint_posterior_the_mixture_proposes_equally():
+    got = measured('translation', iw_samples=5)
+    assert not any(name.startswith('joint_') and name != 'joint_iw' for name in got)
+    assert got['joint_iw']['samples'] == 6  # 5, rounded up to both components alike
+    # A better estimate than either translation bound, which are below log p(x, y) too.
+    assert got['joint_iw']['mean'] > got['translation_xy_bound']['mean']
+
+
+def test_seeds_and_splits_have_their_own_randomness():
+    got = measured()
+    assert measured(seed=1)['joint_bound']['mean'] != got['joint_bound']['mean']
+    model, params, _ = small.make_model(small.BINARY, MODEL)
+    evaluator = evaluate.Evaluator(model, objectives.OBJECTIVES['joint'], CONFIG)
+    other = evaluator.bounds(params, 'validation', TEST).means()['joint_bound']
+    assert other != got['joint_bound']['mean']
+
+
+def test_the_best_checkpoint_is_chosen_by_the_objectives_bound():
+    assert evaluate.selection_bound({'x_bound': -3, 'joint_bound': -9, 'joint_kl': 4}) == (
+        'joint_bound',
+        -9,
+    )
+    bounds = {'x_bound': -3, 'y_bound': -1, 'translation_xy_bound': -8, 'translation_yx_bound': -6}
+    assert evaluate.selection_bound(bounds) == ('translation bound', -7)
+    assert evaluate.selection_bound({'x_bound': -3, 'x_kl': 1}) == ('x_bound', -3)
+
+
+def test_latents_are_the_posteriors_of_each_subset():
+    model, params, _ = small.make_model(small.BINARY, MODEL)
+    key = keys.evaluation_key(0, 'test')
+    arrays = evaluate.latents(model, params, TEST, key, batch_size=5)
+    assert set(arrays) == {
+        f'{part}_{given}' for part in ('mean', 'scale') for given in ('x', 'y', 'xy')
+    }
+    seen = jax.vmap(lambda p, i: observe(model.modalities, p, keys.fold(key, i)))(*TEST)
+    q = model.apply({'params': params}, seen, method='encode')
+    np.testing.assert_allclose(arrays['mean_xy'], q.mean, rtol=1e-4, atol=1e-5)
+    q = model.apply({'params': params}, {'y': seen['y']}, method='encode')
+    np.testing.assert_allclose(arrays['scale_y'], q.scale, rtol=1e-4, atol=1e-5)

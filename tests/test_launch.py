@@ -1,0 +1,167 @@
+"""launch.py as a user meets it: a whole run, and what it refuses."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import mmvae
+from mmvae import figures, metrics
+
+ROOT = Path(__file__).parent.parent
+TINY = [
+    '--config.model.network=dense', '--config.model.hidden=6', '--config.model.latent_dim=3',
+    '--config.data.limit=40', '--config.data.num_pairs=10', '--config.train.num_updates=4',
+    '--config.train.eval_every=2', '--config.train.log_every=2', '--config.train.batch.paired=8',
+    '--config.train.batch.unpaired=8', '--config.eval.iw_samples=4', '--config.eval.iw_chunk=4',
+]  # fmt: skip
+
+
+def launch(*flags, cwd=ROOT):
+    command = [sys.executable, str(ROOT / 'launch.py'), *flags]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    """A tiny run from launch.py, and what it printed."""
+    workdir = tmp_path_factory.mktemp('runs') / 'tiny'
+    done = launch(*TINY, f'--workdir={workdir}')
+    assert done.returncode == 0, done.stderr
+    return workdir, done.stdout
+
+
+def test_a_run_leaves_everything_in_its_folder(finished):
+    workdir, printed = finished
+    results = json.loads((workdir / 'results.json').read_text())
+    assert results['experiment'] == 'mnist5k'
+    assert results['config']['data']['num_pairs'] == 10
+    assert results['updates'] == 4
+    assert results['step'] in (2, 4)
+    assert {'seeds', 'seconds', 'device', 'precision', 'versions'} <= set(results)
+    for name in ('joint_bound', 'x_bound', 'translation_xy_bound', 'joint_iw', 'y_given_x_iw'):
+        test = results['test'][name]
+        assert set(test) == {'mean', 'stderr', 'n', 'samples'}
+        assert test['n'] == 40
+        assert np.isfinite([test['mean'], test['stderr']]).all()
+        assert f'{test["mean"]:.2f}' in printed
+    # The best step is the one whose validation bound is highest.
+    rows = metrics.read_metrics(workdir / 'metrics.jsonl')
+    scores = {r['step']: r['joint_bound'] for r in rows if r['kind'] == 'validation'}
+    assert results['step'] == max(scores, key=scores.get)
+    np.testing.assert_allclose(
+        results['validation']['joint_bound']['mean'], max(scores.values()), rtol=1e-6
+    )
+    with np.load(workdir / 'split.npz') as split:
+        assert len(split['train']) == 40
+        assert len(split['seen_x_y']) == 10
+        assert set(split['seen_x']).isdisjoint(split['seen_y'])
+    for name in ('reconstructions', 'samples'):
+        assert (workdir / 'figures' / f'{name}.png').stat().st_size > 1000
+    assert not list(workdir.rglob('*partial*'))
+    assert str(workdir) in printed
+
+
+def test_the_same_command_again_prints_the_results_and_changes_nothing(finished):
+    workdir, _ = finished
+    before = {p: p.stat().st_mtime_ns for p in workdir.rglob('*')}
+    done = launch(*TINY, f'--workdir={workdir}')
+    assert done.returncode == 0
+    assert 'is finished' in done.stdout
+    assert 'joint_bound' in done.stdout
+    assert {p: p.stat().st_mtime_ns for p in workdir.rglob('*')} == before
+
+
+def test_other_modes_take_the_runs_own_config(finished, tmp_path):
+    workdir = tmp_path / 'run'
+    shutil.copytree(finished[0], workdir)
+    before = json.loads((workdir / 'results.json').read_text())
+    for mode in (['eval', '--config.eval.iw_samples=6'], ['encode', '--split=validation']):
+        done = launch(f'--workdir={workdir}', '--mode=' + mode[0], *mode[1:])
+        assert done.returncode == 0, done.stderr
+    after = json.loads((workdir / 'results.json').read_text())
+    assert after['test']['joint_iw']['samples'] == 6
+    assert after['test']['joint_bound'] == before['test']['joint_bound']
+    with np.load(workdir / 'latents_validation.npz') as latents:
+        assert latents['mean_xy'].shape == latents['scale_x'].shape == (40, 3)
+        assert latents['labels'].shape == (40,)
+
+
+def test_load_gives_a_model_that_translates(finished):
+    model, params, config = mmvae.load(finished[0])
+    assert config.data.num_pairs == 10
+    tops = np.zeros((5, 14, 28, 1))
+    q = model.apply({'params': params}, {'x': tops}, method='encode')
+    z = q.sample(jax.random.key(0))
+    bottoms = model.apply({'params': params}, z, ['y'], method='decode')['y']
+    assert bottoms.mean.shape == (5, 14, 28, 1)
+    assert ((bottoms.mean >= 0) & (bottoms.mean <= 1)).all()
+
+
+def test_unseen_parts_are_grey_and_halves_stand_on_one_another(finished):
+    model, _, _ = mmvae.load(finished[0])
+    column = {'x': np.ones((2, 14, 28, 1))}
+    picture = figures._rows(model, [column, column])
+    assert picture.shape == (2 * 30, 2 * 30, 1)
+    np.testing.assert_array_equal(picture[1:15, 1:29], 1.0)
+    np.testing.assert_array_equal(picture[15:29, 1:29], 0.5)
+
+
+def test_help_is_help():
+    done = launch('--help')
+    assert done.returncode == 0
+    assert '--config.objective.joint_weight' in done.stdout
+
+
+REFUSALS = {
+    'misspelt field': (['--config.objective.joint_wieght=0.5'], ['joint_wieght', 'Did you mean joint_weight?']),
+    'misspelt section': (['--config.objctive.free_bits=1'], ['objctive', 'Did you mean objective?']),
+    'misspelt flag': (['--wrkdir=x'], ["'wrkdir'", 'workdir']),
+    'wrong type': (['--config.train.num_updates=many'], ['config.train.num_updates', 'many']),
+    'out of range': (['--config.objective.free_bits=-1'], ['objective.free_bits', '-1.0', 'at least 0']),
+    'no config file': (['--config=experiments/nothing.py'], ['experiments/nothing.py', 'no such file']),
+    'config without get_config': (['--config=mmvae/keys.py'], ['mmvae/keys.py', 'get_config']),
+    'unknown mode': (['--mode=fly'], ['mode', 'fly', 'train']),
+    'stray word': (['objective.free_bits=1'], ['objective.free_bits=1', '--config.FIELD=VALUE']),
+    'no data directory': (['--config.data.name=mnist'], ['--data_dir', 'mnist.npz']),
+    'missing data file': (['--config.data.name=mnist', '--data_dir=tests'], ['tests/mnist.npz', 'no such file']),
+    'strides that do not fit': (['--config.model.strides=(2,2,2,2,2)'], ['model.strides', '1x2']),
+    'objective of one modality': (['--config.objective.name=single'], ['objective.name', 'single', 'x, y']),
+    'eval of no run': (['--mode=eval', '--workdir=tests'], ['--workdir', 'tests', 'config.json']),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('case', REFUSALS)
+def test_bad_input_is_one_clear_line_and_exit_code_2(case, tmp_path):
+    flags, words = REFUSALS[case]
+    workdir = tmp_path / 'run'
+    given = [] if any(f.startswith('--workdir') for f in flags) else [f'--workdir={workdir}']
+    done = launch(*flags, *given)
+    assert done.returncode == 2
+    assert 'Traceback' not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith('launch.py: ')]
+    for word in words:
+        assert word in line
+    assert not workdir.exists()
+
+
+def test_a_folder_of_another_config_is_refused_and_kept(finished):
+    workdir, _ = finished
+    before = {p: p.stat().st_mtime_ns for p in workdir.rglob('*')}
+    for flags, words in [
+        (
+            [*TINY, '--config.objective.joint_weight=0.5'],
+            ['objective.joint_weight: 0.3 there, 0.5 here'],
+        ),
+        ([*TINY, '--config.train.num_updates=3'], ['train.num_updates', '3', '4']),
+    ]:
+        done = launch(*flags, f'--workdir={workdir}')
+        assert done.returncode == 2
+        assert all(word in done.stderr for word in words)
+        assert 'Traceback' not in done.stderr
+    assert {p: p.stat().st_mtime_ns for p in workdir.rglob('*')} == before

@@ -1,0 +1,200 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mmvae import objectives, parallel, train
+from mmvae.checkpoint import open_checkpoints
+from mmvae.data.streams import ResidentFeed, make_streams
+from mmvae.metrics import read_metrics
+from mmvae.model import MultimodalVAE
+from tests import small
+
+DATA = small.make_data()
+
+
+class Harness:
+    """One compiled update on random images; counts how often it is traced."""
+
+    def __init__(self, objective='joint'):
+        self.config = small.make_config(objective__name=objective, objective__num_samples=2)
+        self.objective = objectives.OBJECTIVES[objective]
+        self.model = MultimodalVAE(
+            DATA.modalities, self.config.model, self.objective.joint_posterior
+        )
+        streams = make_streams(DATA, self.config.train.batch, self.config.data.seed)
+        self.feed = ResidentFeed(DATA, streams, parallel.device_count())
+        self.traces = 0
+
+        def fetch(*args):
+            self.traces += 1
+            return self.feed.fetch(*args)
+
+        self.update = parallel.map_update(
+            train.make_update(
+                self.model, self.objective, self.config.optimizer, fetch,
+                {s.name: s.number for s in streams}, self.config.objective.num_samples,
+            )
+        )  # fmt: skip
+        pixels = train.first_minibatch(self.config, DATA)
+        self.initial = jax.device_get(train.initial_state(self.config, self.model, pixels))
+
+    def run(self, count=1, first=0, state=None, **hyper):
+        values = train.hyperparameters(self.config)._replace(**hyper)
+        state = parallel.replicate(self.initial if state is None else state)
+        for step in range(first, first + count):
+            state, logged = self.update(
+                state, parallel.replicate(self.feed.constants),
+                parallel.split(self.feed.minibatch(step)), parallel.replicate(values),
+            )  # fmt: skip
+        return jax.device_get(state), jax.device_get(logged)
+
+
+@pytest.fixture(scope='module')
+def joint():
+    return Harness('joint')
+
+
+def norm(tree):
+    return np.sqrt(sum(np.sum(np.float64(leaf) ** 2) for leaf in jax.tree.leaves(tree)))
+
+
+def distance(a, b):
+    return norm(jax.tree.map(np.subtract, a.params, b.params))
+
+
+def test_golden_numbers_of_three_updates(joint):
+    """Any change here changes every result: make it on purpose, and say so."""
+    state, logged = joint.run(3)
+    moved = distance(state, joint.initial)
+    got = [norm(joint.initial.params), moved, *(float(logged[n]) for n in sorted(logged))]
+    np.testing.assert_allclose(got, GOLDEN, rtol=2e-4)
+
+
+def test_the_loss_is_equation_4_12_of_the_bounds_it_logs(joint):
+    for weight in (0.0, 0.3, 2.0):
+        _, logged = joint.run(joint_weight=jnp.float32(weight))
+        expected = -(weight * logged['paired_bound'] + logged['x_bound'] + logged['y_bound'])
+        np.testing.assert_allclose(logged['loss'], expected, rtol=1e-5)
+
+
+def test_free_bits_change_the_loss_and_no_logged_bound(joint):
+    _, plain = joint.run()
+    _, floored = joint.run(free_bits=jnp.float32(100.0))
+    for name in plain:
+        if name != 'loss':
+            np.testing.assert_array_equal(plain[name], floored[name])
+    streams = {'paired': 0.3, 'x': 1.0, 'y': 1.0}
+    # 100 nats is above every KL here, so each stream's penalty is 100 a dimension.
+    added = sum(w * (3 * 100.0 - plain[f'{n}_kl']) for n, w in streams.items())
+    np.testing.assert_allclose(floored['loss'] - plain['loss'], added, rtol=1e-3)
+
+
+def test_lambda_0_leaves_the_joint_posterior_where_it_was(joint):
+    state, _ = joint.run(joint_weight=jnp.float32(0.0))
+    for name, before in joint.initial.params.items():
+        moved = norm(jax.tree.map(np.subtract, state.params[name], before))
+        assert (moved == 0) == name.startswith('merge')
+
+
+def test_one_compilation_serves_a_sweep(joint):
+    joint.run(joint_weight=jnp.float32(0.7), free_bits=jnp.float32(0.2))
+    before = joint.traces
+    fast, _ = joint.run(learning_rate=jnp.float32(1e-2))
+    slow, _ = joint.run(learning_rate=jnp.float32(1e-3))
+    other, _ = joint.run(key=jax.random.key(5))
+    assert joint.traces == before
+    np.testing.assert_allclose(
+        distance(fast, joint.initial) / distance(slow, joint.initial), 10, rtol=1e-3
+    )
+    assert distance(slow, other) > 0
+
+
+def test_the_state_is_donated(joint):
+    state = parallel.replicate(joint.initial)
+    joint.update(
+        state, parallel.replicate(joint.feed.constants),
+        parallel.split(joint.feed.minibatch(0)), parallel.replicate(train.hyperparameters(joint.config)),
+    )  # fmt: skip
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+
+
+def test_two_updates_and_two_more_are_four(joint):
+    four, _ = joint.run(4)
+    two, _ = joint.run(2)
+    resumed, _ = joint.run(2, first=2, state=two)
+    jax.tree.map(np.testing.assert_array_equal, four, resumed)
+    assert int(resumed.step) == 4
+
+
+def test_the_translation_objective_is_the_mean_of_its_bounds():
+    harness = Harness('translation')
+    _, logged = harness.run()
+    expected = -(0.3 * logged['paired_bound'] + logged['x_bound'] + logged['y_bound'])
+    np.testing.assert_allclose(logged['loss'], expected, rtol=1e-5)
+    assert 'merge' not in harness.initial.params
+
+
+@pytest.mark.parametrize(
+    ('modalities', 'objective', 'num_pairs'),
+    [(small.BINARY[:1], 'single', 0), (small.BINARY, 'joint', 0), (small.THREE, 'joint', 8),
+     (small.THREE, 'translation', 8)],
+)  # fmt: skip
+def test_training_raises_the_bounds_of_any_number_of_modalities(
+    modalities, objective, num_pairs, tmp_path
+):
+    data = small.make_data(modalities, num_pairs=num_pairs)
+    config = small.make_config(
+        objective__name=objective, data__num_pairs=num_pairs, train__num_updates=60,
+        train__eval_every=60, train__log_every=20, optimizer__learning_rate=0.02,
+        model__network='dense',
+    )  # fmt: skip
+    posterior = objectives.OBJECTIVES[objective].joint_posterior
+    model = MultimodalVAE(data.modalities, config.model, posterior)
+    with open_checkpoints(tmp_path / 'checkpoints') as checkpoints:
+        train.train(config, model, data, tmp_path, checkpoints)
+        assert checkpoints.latest_step() == 60
+    first, *_, last = (
+        r for r in read_metrics(tmp_path / 'metrics.jsonl') if r['kind'] == 'updates'
+    )
+    for name in ('paired', *(m.name for m in modalities)):
+        if f'{name}_bound' in first:
+            assert last[f'{name}_bound'] > first[f'{name}_bound'] + 0.5
+    assert ('paired_bound' in first) == (num_pairs > 0)
+
+
+def test_a_run_taken_up_again_ends_as_if_never_stopped(tmp_path):
+    config = small.make_config(model__network='dense', train__num_updates=4)
+    model = MultimodalVAE(DATA.modalities, config.model, True)
+
+    def run(folder, *ends):
+        folder.mkdir()
+        for end in ends:
+            changed = dataclasses.replace(config.train, num_updates=end)
+            with open_checkpoints(folder / 'checkpoints') as checkpoints:
+                train.train(
+                    dataclasses.replace(config, train=changed), model, DATA, folder, checkpoints
+                )
+        with open_checkpoints(folder / 'checkpoints') as checkpoints:
+            like = train.abstract_state(config, model)
+            state = checkpoints.restore_state(checkpoints.latest_step(), like)
+            return state, checkpoints.best_step(), (folder / 'metrics.jsonl').read_text()
+
+    whole, parts = run(tmp_path / 'whole', 4), run(tmp_path / 'parts', 2, 4)
+    jax.tree.map(np.testing.assert_array_equal, whole[0], parts[0])
+    assert whole[1:] == parts[1:]
+
+
+GOLDEN = [
+    20.447454,
+    0.0533659,
+    86.100449,
+    -97.743332,
+    50.225174,
+    -37.614038,
+    12.681258,
+    -19.163412,
+    3.007021,
+]
