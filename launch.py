@@ -93,12 +93,14 @@ def unknown_field(argv):
     """The first override in argv whose field the config file does not have, explained."""
     from mmvae.config import nearest
 
+    path = config_path(argv)
     try:
-        config = runpy.run_path(str(config_path(argv)))['get_config']()
-    except KeyError:
-        return f'--config: {config_path(argv)} does not define get_config()'
+        module = runpy.run_path(str(path))
+        if 'get_config' not in module:
+            return f'--config: {path} does not define get_config()'
+        config = module['get_config']()
     except Exception as error:
-        return f'--config: {config_path(argv)} failed: {type(error).__name__}: {error}'
+        return f'--config: {path} failed: {type(error).__name__}: {error}'
     for flag in argv:
         name = flag.lstrip('-').partition('=')[0]
         section = config

@@ -26,7 +26,8 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.objective = ml_collections.ConfigDict()
     config.objective.name = 'joint'
-    config.objective.joint_weight = 0.3  # lambda
+    # lambda; None is 0.3 for the joint objective, 1 for the translation objective
+    config.objective.joint_weight = config_dict.placeholder(float)
     config.objective.free_bits = 0.0  # psi, nats a latent dimension
     config.objective.num_samples = 1  # S
 
@@ -48,7 +49,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.eval = ml_collections.ConfigDict()
     config.eval.seed = 0
     config.eval.batch_size = 250
-    config.eval.train_examples = 500
+    config.eval.train_examples = 1000  # pairs whose bounds are tracked
     config.eval.iw_samples = 100  # K
     config.eval.iw_examples = 0  # of the test set; 0 for all
     config.eval.iw_chunk = 10  # samples decoded at a time

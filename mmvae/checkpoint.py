@@ -37,7 +37,7 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def best_step(self) -> int | None:
-        """The step of the highest score, the earliest of equals; None without checkpoints."""
+        """The step of the highest score, None without checkpoints."""
         steps = sorted(self._manager.all_steps())
         return max(steps, key=lambda s: _score(self._manager.metrics(s)), default=None)
 

@@ -23,6 +23,8 @@ VIEWS = ('halves', 'whole')
 FEEDS = ('resident',)
 NETWORKS = ('conv', 'dense')
 OBJECTIVES = ('single', 'joint', 'translation')
+# lambda where the config leaves it open (None).
+DEFAULT_JOINT_WEIGHT = {'single': 1.0, 'joint': 0.3, 'translation': 1.0}
 
 # A run in a folder may be continued with other values of these.
 _MAY_CHANGE = ('data.feed', 'train.num_updates', 'train.eval_every', 'train.log_every', 'eval.')
@@ -50,7 +52,7 @@ class ModelConfig:
 @dataclasses.dataclass(frozen=True)
 class ObjectiveConfig:
     name: str  # one of OBJECTIVES
-    joint_weight: float  # lambda of equation (4.12), on the paired bound
+    joint_weight: float  # lambda of equation (4.12), on the paired bound; see DEFAULT_JOINT_WEIGHT
     free_bits: float  # psi of equation (4.16), nats a latent dimension
     num_samples: int  # S of equations (4.7) and (4.9)
 
@@ -85,7 +87,7 @@ class TrainConfig:
 class EvalConfig:
     seed: int  # binarisation and samples of every evaluation
     batch_size: int
-    train_examples: int  # of the fixed training subset tracked beside validation
+    train_examples: int  # how many pairs are tracked beside the validation set
     iw_samples: int  # K of the importance-weighted estimates
     iw_examples: int  # test examples they are made on; 0 for all
     iw_chunk: int  # samples decoded at a time for a batch
@@ -107,6 +109,11 @@ class Config:
         tree = dataclasses.asdict(self)
         tree['train']['batch'].update(tree['train']['batch'].pop('of_modality'))
         return tree
+
+    @property
+    def trains_pairs(self) -> bool:
+        """Whether the paired bound has any part in the loss."""
+        return bool(self.data.num_pairs and self.train.batch.paired and self.objective.joint_weight)
 
     def digest(self) -> str:
         """8 hexadecimal digits of the fields that make this run another run."""
@@ -228,6 +235,8 @@ def _parse(cls: type, tree: Any, path: str) -> Any:
         tree['of_modality'] = {
             k: _value(int, v, f'{path}{k}') for k, v in others.items() if v is not None
         }
+    if cls is ObjectiveConfig and tree.get('joint_weight', 0) is None:
+        tree['joint_weight'] = DEFAULT_JOINT_WEIGHT.get(tree.get('name'), 1.0)
     for key in tree:
         if key not in hints:
             raise InputError(f'config field {path}{key}: unknown. {nearest(key, hints)}')

@@ -15,7 +15,6 @@ Without a joint posterior there is no joint_bound, and joint_iw proposes from th
 mixture of the modalities' posteriors.
 """
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,7 +28,7 @@ from mmvae.config import EvalConfig
 from mmvae.data import DataSet
 from mmvae.metrics import Means
 from mmvae.model import MultimodalVAE, observe
-from mmvae.objectives import Objective, Terms
+from mmvae.objectives import Terms
 from mmvae.types import Array, Key, Observed, Params
 
 
@@ -51,40 +50,45 @@ def examples_of(data: DataSet, split: str, rows: np.ndarray | None = None) -> Ex
     return Examples({name: a[rows] for name, a in images.items()}, rows)
 
 
-def tracked_examples(data: DataSet, config: EvalConfig) -> dict[str, Examples]:
-    """The splits whose bounds are tracked: a fixed training subset, pairs first; validation."""
-    order = np.concatenate(list(data.streams.values()))
-    train = examples_of(data, 'train', order[: config.train_examples])
-    return {'train': train, 'validation': examples_of(data, 'validation')}
+def tracked_examples(data: DataSet, most: int) -> dict[str, Examples]:
+    """The examples whose bounds are tracked: `most` fixed training examples, and validation.
+
+    The training examples are pairs, where there are pairs: what they gain on the validation
+    set is overfitting.
+    """
+    train = next(rows for rows in data.streams.values() if len(rows))
+    return {
+        'train': examples_of(data, 'train', train[:most]),
+        'validation': examples_of(data, 'validation'),
+    }
 
 
-def selection_bound(bounds: Mapping[str, float]) -> tuple[str, float]:
+def selection_bound(bounds: Mapping[str, float], trains_pairs: bool) -> tuple[str, float]:
     """The name and value of the bound that decides which checkpoint is best.
 
-    The joint bound; without a joint posterior the mean of (4.13) and (4.14); for one
-    modality its bound.
+    The joint bound; without a joint posterior the mean of (4.13) and (4.14); where no pairs
+    are trained on, or there is one modality, the sum of the modalities' own bounds.
     """
-    if 'joint_bound' in bounds:
-        return 'joint_bound', bounds['joint_bound']
-    translations = [
-        v for k, v in bounds.items() if k.startswith('translation_') and k.endswith('_bound')
-    ]
-    if translations:
+    every = {k: v for k, v in bounds.items() if k.endswith('_bound')}
+    if trains_pairs and 'joint_bound' in every:
+        return 'joint_bound', every['joint_bound']
+    translations = [v for k, v in every.items() if k.startswith('translation_')]
+    if trains_pairs:
         return 'translation bound', sum(translations) / len(translations)
-    ((name, value),) = [(k, v) for k, v in bounds.items() if k.endswith('_bound')]
-    return name, value
+    own = {k: v for k, v in every.items() if not k.startswith(('joint_', 'translation_'))}
+    return ' + '.join(own), sum(own.values())
 
 
 def _others(names: Sequence[str], name: str) -> str:
     return ''.join(n for n in names if n != name)
 
 
-def example_bounds(model, x: Observed, key: Key, objective: Objective) -> dict[str, Array]:
+def example_bounds(model: MultimodalVAE, x: Observed, key: Key) -> dict[str, Array]:
     """Every plain bound of one complete example, with its parts."""
     names = list(x)
     bounds = {name: objectives.single_bound(model, {name: x[name]}, key) for name in names}
     if len(names) > 1:
-        if objective.joint_posterior:
+        if model.joint_posterior:
             bounds['joint'] = objectives.joint_bound(model, x, key)
         for source in names:
             bound = objectives.translation_bound(model, x, key, source)
@@ -97,7 +101,7 @@ def _parts(name: str, terms: Terms) -> dict[str, Array]:
     return parts | {f'{name}_reconstruction_{m}': v for m, v in terms.reconstruction.items()}
 
 
-def example_log_weights(model, x: Observed, key: Key, ks: Array, objective: Objective):
+def example_log_weights(model: MultimodalVAE, x: Observed, key: Key, ks: Array) -> dict[str, Array]:
     """The summands of every K-sample estimate, name -> [len(ks)], for samples ks."""
     names = list(x)
 
@@ -110,7 +114,7 @@ def example_log_weights(model, x: Observed, key: Key, ks: Array, objective: Obje
                 rest = [weights.likelihood[n] for n in names if n != name]
                 terms[f'{_others(names, name)}_given_{name}_translation'] = sum(rest)
         if len(names) > 1:
-            sources = [names] if objective.joint_posterior else [[name] for name in names]
+            sources = [names] if model.joint_posterior else [[name] for name in names]
             weights = objectives.log_weights(model, sources, x, key, k)
             terms['joint_iw'] = weights.of(names)
         return terms
@@ -121,12 +125,12 @@ def example_log_weights(model, x: Observed, key: Key, ks: Array, objective: Obje
 class Evaluator:
     """Compiles the evaluation of one model once, for any parameters and split."""
 
-    def __init__(self, model: MultimodalVAE, objective: Objective, config: EvalConfig):
+    def __init__(self, model: MultimodalVAE, config: EvalConfig):
         self._model = model
         self._config = config
-        self._mixture = len(model.names) if not objective.joint_posterior else 1
-        self._bounds = self._map(functools.partial(example_bounds, objective=objective))
-        self._weights = self._map(functools.partial(example_log_weights, objective=objective))
+        self._mixture = 1 if model.joint_posterior else len(model.names)
+        self._bounds = self._map(example_bounds)
+        self._weights = self._map(example_log_weights)
 
     def _map(self, function: Callable) -> Callable:
         """function(model, x, key, *more) of one example, as one over devices and batch."""
@@ -218,7 +222,7 @@ def latents(
     """mean_x, scale_x, ... of q(z | each subset the model has a posterior for), [N, D]."""
 
     @jax.jit
-    def encode(batch):
+    def encode(params, batch):
         seen = jax.vmap(lambda p, i: observe(model.modalities, p, keys.fold(key, i)))(*batch)
         out = {}
         for given in model.subsets():
@@ -229,7 +233,7 @@ def latents(
 
     n = len(examples.index)
     parts = [
-        jax.device_get(encode(jax.tree.map(lambda a, s=s: a[s : s + batch_size], examples)))
+        jax.device_get(encode(params, jax.tree.map(lambda a, s=s: a[s : s + batch_size], examples)))
         for s in range(0, n, batch_size)
     ]
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
@@ -241,11 +245,9 @@ def report(
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     """Every number of a split: name -> {mean, stderr, n, samples}, in nats."""
     plain = evaluator.bounds(params, split, examples)
-    some = slice(config.iw_examples or None)
+    n = len(examples.index)
+    count = min(config.iw_examples or n, n)
+    some = np.arange(count) * n // count  # spread over the split, whose order may mean something
     fewer = Examples({m: a[some] for m, a in examples.images.items()}, examples.index[some])
     weighted = evaluator.importance_weighted(params, split, fewer, progress)
-    return {
-        name: {'mean': float(m.mean), 'stderr': m.stderr, 'n': m.n, 'samples': samples}
-        for means, samples in ((plain, 1), (weighted, evaluator.iw_samples))
-        for name, m in means.by_name.items()
-    }
+    return plain.report(samples=1) | weighted.report(samples=evaluator.iw_samples)

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from mmvae import keys
+from mmvae import keys, metrics
 from mmvae.evaluate import Examples
 from mmvae.model import MultimodalVAE, observe
 from mmvae.types import Array, Params
@@ -17,27 +16,30 @@ _GREY = 0.5
 
 
 def draw_all(
-    model: MultimodalVAE, params: Params, examples: Examples, key: Array, folder: Path
+    model: MultimodalVAE, params: Params, examples: Examples, seed: int, folder: Path
 ) -> list[Path]:
     """Writes reconstructions.png and samples.png; gives their paths.
 
     Args:
       examples: the test examples to show, one row each.
-      key: of the split's evaluation: what is shown is binarised as what is measured.
+      seed: of the evaluation; the examples are binarised as they are when measured.
     """
+    test_key = keys.evaluation_key(seed, 'test')
+    key = keys.fold(jax.random.key(seed), keys.FIGURES)
     folder.mkdir(exist_ok=True)
     seen = jax.vmap(
-        lambda pixels, i: observe(model.modalities, pixels, keys.fold(key, i))
+        lambda pixels, i: observe(model.modalities, pixels, keys.fold(test_key, i))
     )(examples.images, examples.index)  # fmt: skip
-    panels = [('test examples', _rows(model, [_scaled(model, seen)]))]
+    whole = _scaled(model, seen)
+    panels = [('test examples', _rows(model, [whole]))]
     for given in model.subsets():
-        visible = {n: _scaled(model, seen)[n] for n in given}
-        columns = [visible, *reconstructions(model, params, seen, given, key, num_samples=6)]
+        visible = {n: whole[n] for n in given}
+        columns = [visible, *reconstructions(model, params, seen, given, keys.fold(key, 0), 6)]
         panels.append((f'given {" and ".join(given)}', _rows(model, columns)))
     paths = [folder / 'reconstructions.png', folder / 'samples.png']
     _save(paths[0], panels)
 
-    means = prior_samples(model, params, key, 100)
+    means = prior_samples(model, params, keys.fold(key, 1), 100)
     columns = [{n: a[i::10] for n, a in means.items()} for i in range(10)]
     _save(paths[1], [('samples from the prior', _rows(model, columns))])
     return paths
@@ -58,7 +60,7 @@ def reconstructions(
 
     def run(model, x):
         q = model.encode({n: x[n] for n in given})
-        draws = [q.sample(keys.fold(key, keys.SAMPLE, s)) for s in range(num_samples)]
+        draws = [q.sample(keys.fold(key, s)) for s in range(num_samples)]
         return [{n: p.mean for n, p in model.decode(z).items()} for z in draws]
 
     means = model.apply({'params': params}, dict(seen), method=run)
@@ -86,20 +88,23 @@ def _rows(model: MultimodalVAE, columns: Sequence[Mapping[str, np.ndarray]]) -> 
     """One picture: a row for each example, a column for each of `columns`.
 
     A modality that a column lacks is grey. Modalities of one width stand on one another,
-    others side by side.
+    others side by side, padded with white to one height; grey levels become colours where
+    another modality has them.
     """
-    widths = {m.shape[1] for m in model.modalities}
-    axis = 1 if len(widths) == 1 else 2
+    shapes = [m.shape for m in model.modalities]
+    axis = 1 if len({width for _, width, _ in shapes}) == 1 else 2
+    height, channels = max(h for h, _, _ in shapes), max(c for _, _, c in shapes)
     count = len(next(iter(columns[0].values())))
-    gap = functools.partial(np.pad, constant_values=1.0)
+    white = functools.partial(np.pad, constant_values=1.0)
     pictures = []
     for column in columns:
-        parts = [
-            np.asarray(column.get(m.name, np.full((count, *m.shape), _GREY)))
-            for m in model.modalities
-        ]
-        picture = np.concatenate(parts, axis)
-        pictures.append(gap(picture, ((0, 0), (1, 1), (1, 1), (0, 0))))
+        parts = []
+        for m in model.modalities:
+            part = np.asarray(column.get(m.name, np.full((count, *m.shape), _GREY)))
+            if axis == 2:
+                part = white(part, ((0, 0), (0, height - m.shape[0]), (0, 0), (0, 0)))
+            parts.append(np.repeat(part, channels // m.shape[2], axis=3))
+        pictures.append(white(np.concatenate(parts, axis), ((0, 0), (1, 1), (1, 1), (0, 0))))
     wide = np.concatenate(pictures, axis=2)
     return np.concatenate(list(wide), axis=0)
 
@@ -128,12 +133,6 @@ def _save(path: Path, panels: Sequence[tuple[str, np.ndarray]]) -> None:
         axes.set_title(title, fontsize=10)
         axes.axis('off')
         left += width + margin
-    partial = path.with_suffix('.partial.png')
-    figure.savefig(partial)
+    with metrics.replacing(path) as partial:
+        figure.savefig(partial)
     pyplot.close(figure)
-    partial.replace(path)
-
-
-def as_examples(images: Mapping[str, np.ndarray], count: int) -> Examples:
-    """The first `count` examples of a split."""
-    return Examples({n: jnp.asarray(a[:count]) for n, a in images.items()}, jnp.arange(count))

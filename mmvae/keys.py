@@ -1,8 +1,9 @@
 """Randomness as a function of what it is for.
 
-No key is carried along. The key of a training example is folded from (seed, step, stream,
-place in the global minibatch), that of an evaluated example from (eval seed, split, index
-of the example); then a purpose is folded in. So no result depends on the number of
+No key is carried along. A key is folded from a seed and what it is for: that of a training
+example from (seed, TRAIN, step, stream, place in the global minibatch), that of an evaluated
+example from (eval seed, EVALUATE, split, index of the example); then what is drawn is folded
+in, BINARISE or SAMPLE. So no result depends on the number of
 devices, on the evaluation's batch size or on where a run was interrupted.
 """
 
@@ -10,7 +11,7 @@ import jax
 
 from mmvae.types import Array, Key
 
-INITIALISE, TRAIN, BINARISE, SAMPLE = range(4)
+INITIALISE, TRAIN, EVALUATE, FIGURES, BINARISE, SAMPLE = range(6)
 SPLITS = ('train', 'validation', 'test')
 
 
@@ -21,5 +22,5 @@ def fold(key: Key, *numbers: int | Array) -> Key:
 
 
 def evaluation_key(seed: int, split: str) -> Key:
-    """To be folded with the index of an example, then with a purpose."""
-    return fold(jax.random.key(seed), SPLITS.index(split))
+    """To be folded with the index of an example."""
+    return fold(jax.random.key(seed), EVALUATE, SPLITS.index(split))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,9 @@ class Mean:
         self.n = total
 
     @property
-    def stderr(self) -> float:
-        """sqrt(variance / n); not a number for n < 2."""
-        return math.sqrt(self.squares / (self.n - 1) / self.n) if self.n > 1 else math.nan
+    def stderr(self) -> float | None:
+        """sqrt(variance / n); None for n < 2."""
+        return math.sqrt(self.squares / (self.n - 1) / self.n) if self.n > 1 else None
 
 
 class Means:
@@ -50,6 +51,13 @@ class Means:
 
     def means(self) -> dict[str, float]:
         return {name: float(mean.mean) for name, mean in self.by_name.items()}
+
+    def report(self, samples: int) -> dict[str, dict[str, float]]:
+        """name -> {mean, stderr, n, samples}, as results.json has it."""
+        return {
+            name: {'mean': float(m.mean), 'stderr': m.stderr, 'n': m.n, 'samples': samples}
+            for name, m in self.by_name.items()
+        }
 
 
 class MetricsWriter:
@@ -76,11 +84,17 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith('\n')]
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """The file holds the old text or the new one, never a part."""
-    partial = path.with_name(path.name + '.partial')
-    partial.write_text(text)
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of `path` once it is written whole."""
+    partial = path.with_name(f'{path.stem}.partial{path.suffix}')
+    yield partial
     os.replace(partial, path)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    with replacing(path) as partial:
+        partial.write_text(text)
 
 
 def write_json(path: Path, tree: Any) -> None:

@@ -72,6 +72,8 @@ class GaussianHead(nn.Module):
     def __call__(self, h: Array) -> DiagonalGaussian:
         mean = Dense(self.latent_dim, name='mean')(h)
         log_scale = distributions.log_softplus(Dense(self.latent_dim, name='scale')(h))
+        # Beyond this 1 / sigma overflows; the KL is then 80 nats in this one dimension.
+        log_scale = jnp.maximum(log_scale, -80.0)
         return DiagonalGaussian(mean, log_scale)
 
 
@@ -141,22 +143,18 @@ def image_sizes(size: tuple[int, int], strides: tuple[int, ...]) -> list[tuple[i
     return sizes
 
 
-def inference_network(config: ModelConfig, name: str | None = None) -> nn.Module:
+def inference_network(config: ModelConfig) -> nn.Module:
     if config.network == 'dense':
-        return DenseEncoder(config.hidden, name=name)
-    return ConvEncoder(config.hidden, config.feature_maps, config.strides, name=name)
+        return DenseEncoder(config.hidden)
+    return ConvEncoder(config.hidden, config.feature_maps, config.strides)
 
 
-def generation_network(
-    config: ModelConfig, modality: Modality, name: str | None = None
-) -> nn.Module:
+def generation_network(config: ModelConfig, modality: Modality) -> nn.Module:
     *size, channels = modality.shape
     outputs = channels * distributions.outputs_per_element(modality)
     if config.network == 'dense':
-        return DenseDecoder(config.hidden, tuple(size), outputs, name=name)
-    return ConvDecoder(
-        config.hidden, config.feature_maps, config.strides, tuple(size), outputs, name=name
-    )
+        return DenseDecoder(config.hidden, tuple(size), outputs)
+    return ConvDecoder(config.hidden, config.feature_maps, config.strides, tuple(size), outputs)
 
 
 def to_network_input(modality: Modality, x: Array) -> Array:

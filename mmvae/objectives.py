@@ -76,11 +76,12 @@ class Objective(NamedTuple):
     """What is maximised for complete examples.
 
     Attributes:
-      paired: (model, x, key, S) -> the bounds whose mean is the paired bound.
+      paired: (model, x, key, S) -> the bounds whose mean is the paired bound; None where
+        there is one modality.
       joint_posterior: whether that trains q(z | all modalities).
     """
 
-    paired: Callable[..., Sequence[Terms]]
+    paired: Callable[..., Sequence[Terms]] | None
     joint_posterior: bool
 
 
@@ -94,7 +95,7 @@ def _translation(model, x, key, num_samples):
 
 
 OBJECTIVES = {
-    'single': Objective(_joint, joint_posterior=False),
+    'single': Objective(None, joint_posterior=False),
     'joint': Objective(_joint, joint_posterior=True),
     'translation': Objective(_translation, joint_posterior=False),
 }

@@ -31,6 +31,13 @@ def replicate(tree: Any) -> Any:
     return jax.device_put(tree, _sharding())
 
 
+def abstract(shapes: Any) -> Any:
+    """ShapeDtypeStructs placed like `replicate` places arrays."""
+    return jax.tree.map(
+        lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=_sharding()), shapes
+    )
+
+
 def split(tree: Any) -> Any:
     """Places arrays [devices, ...] with one entry of the leading axis on each device."""
     return jax.device_put(tree, _sharding(AXIS))

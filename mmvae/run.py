@@ -8,8 +8,10 @@ results.json   the bounds of the best checkpoint; written last
 figures/       pictures of the best checkpoint
 """
 
+import contextlib
 import json
 import platform
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ import numpy as np
 from mmvae import data as data_sets
 from mmvae import evaluate, figures, keys, metrics, objectives
 from mmvae import train as training
-from mmvae.checkpoint import open_checkpoints
+from mmvae.checkpoint import Checkpoints, open_checkpoints
 from mmvae.config import Config, check_against_data, differences, parse
 from mmvae.data import DataSet
 from mmvae.model import MultimodalVAE
@@ -71,22 +73,30 @@ def prepare(config: Config, workdir: Path, data_dir: str | None) -> DataSet:
 
 
 def train(config: Config, workdir: Path, data: DataSet) -> None:
-    """Trains, or goes on training; then results, figures and a summary.
+    """Trains, or goes on training; then figures, results and a summary.
 
-    A finished run is left as it is, and its results are printed.
+    A finished run is left as it is and its results are printed; where only fields of
+    `eval` differ, it is measured again.
+
+    Raises:
+      InputError: the run has made more updates than are asked for, or the folder cannot be
+        written. Nothing has changed then.
     """
     results_path = workdir / 'results.json'
-    if results_path.is_file():
+    made = _updates_made(workdir)
+    if made > config.train.num_updates:
+        raise InputError(
+            f'config field train.num_updates: {config.train.num_updates} given; the run in '
+            f'{workdir} has made {made}, and a run can only go on'
+        )
+    if results_path.is_file() and made == config.train.num_updates:
         results = json.loads(results_path.read_text())
-        if results['updates'] > config.train.num_updates:
-            raise InputError(
-                f'config field train.num_updates: {config.train.num_updates} given; the run in '
-                f'{workdir} has made {results["updates"]}'
-            )
-        if results['updates'] == config.train.num_updates:
-            print(f'{workdir} is finished.')
-            print(summary(results, workdir))
+        if results['config']['eval'] != config.to_dict()['eval']:
+            evaluate_run(config, workdir, data)
             return
+        print(f'{workdir} is finished.')
+        print(summary(results, workdir))
+        return
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         metrics.write_json(workdir / 'config.json', config.to_dict())
@@ -97,31 +107,31 @@ def train(config: Config, workdir: Path, data: DataSet) -> None:
     model = build_model(config)
     with open_checkpoints(workdir / 'checkpoints') as checkpoints:
         training.train(config, model, data, workdir, checkpoints)
-    evaluate_run(config, workdir, data)
     draw(config, workdir, data)
+    evaluate_run(config, workdir, data)
 
 
 def evaluate_run(config: Config, workdir: Path, data: DataSet) -> None:
     """Writes results.json from the best checkpoint and prints a summary."""
     model = build_model(config)
     params, checkpoint = _best(config, model, workdir)
-    objective = objectives.OBJECTIVES[config.objective.name]
-    evaluator = evaluate.Evaluator(model, objective, config.eval)
+    evaluator = evaluate.Evaluator(model, config.eval)
     tracked = {
-        split: {n: _number(m) for n, m in evaluator.bounds(params, split, e).by_name.items()}
-        for split, e in evaluate.tracked_examples(data, config.eval).items()
+        split: evaluator.bounds(params, split, examples).report(samples=1)
+        for split, examples in evaluate.tracked_examples(data, config.eval.train_examples).items()
     }
     test = evaluate.examples_of(data, 'test')
     count = min(config.eval.iw_examples or len(test.index), len(test.index))
     with metrics.progress_bar(count, 0, 'examples', 'test') as bar:
         measured = evaluate.report(evaluator, params, 'test', test, config.eval, bar.update)
+    precision = jax.config.jax_default_matmul_precision or 'default'
     results = {
         'experiment': config.experiment,
         'config': config.to_dict(),
         'seeds': {'seed': config.seed, 'data': config.data.seed, 'eval': config.eval.seed},
         **checkpoint,
         'device': f'{jax.local_device_count()} x {jax.local_devices()[0].device_kind}',
-        'precision': f'float32, matrix products {jax.config.jax_default_matmul_precision or "default"}',
+        'precision': f'float32, matrix products {precision}',
         'versions': {'python': platform.python_version()}
         | {name: metadata.version(name) for name in PACKAGES},
         'test': measured,
@@ -132,11 +142,12 @@ def evaluate_run(config: Config, workdir: Path, data: DataSet) -> None:
 
 
 def draw(config: Config, workdir: Path, data: DataSet) -> None:
+    """Writes the figures of the best checkpoint."""
     model = build_model(config)
     params, _ = _best(config, model, workdir)
-    key = keys.evaluation_key(config.eval.seed, 'test')
-    examples = figures.as_examples(data.splits['test'].images, 10)
-    for path in figures.draw_all(model, params, examples, key, workdir / 'figures'):
+    shown = np.arange(min(10, len(data.splits['test'].labels)))
+    examples = evaluate.examples_of(data, 'test', shown)
+    for path in figures.draw_all(model, params, examples, config.eval.seed, workdir / 'figures'):
         print(path)
 
 
@@ -152,9 +163,8 @@ def encode(config: Config, workdir: Path, data: DataSet, split: str) -> None:
     arrays = evaluate.latents(model, params, examples, key, config.eval.batch_size)
     arrays |= {'labels': data.splits[split].labels, 'source': data.splits[split].source}
     path = workdir / f'latents_{split}.npz'
-    partial = workdir / f'latents_{split}.partial.npz'
-    np.savez_compressed(partial, **arrays)
-    partial.replace(path)
+    with metrics.replacing(path) as partial:
+        np.savez_compressed(partial, **arrays)
     print(path)
 
 
@@ -172,20 +182,12 @@ def load(workdir: str | Path) -> tuple[MultimodalVAE, Params, Config]:
 
 def summary(results: dict[str, Any], workdir: Path) -> str:
     """The numbers of results.json as a table, in nats."""
-    rows = [('nats', 'train', 'validation', 'test', '+-', 'n', 'K')]
+    rows = [('nats', 'train pairs', 'validation', 'test', '+-', 'n', 'K')]
     for name, test in results['test'].items():
-        others = [results[s].get(name) for s in ('train', 'validation')]
+        others = [results[split].get(name) for split in ('train', 'validation')]
         shown = ['' if o is None else f'{o["mean"]:.2f}' for o in others]
-        rows.append(
-            (
-                name,
-                *shown,
-                f'{test["mean"]:.2f}',
-                f'{test["stderr"]:.2f}',
-                test['n'],
-                test['samples'],
-            )
-        )
+        stderr = '' if test['stderr'] is None else f'{test["stderr"]:.2f}'
+        rows.append((name, *shown, f'{test["mean"]:.2f}', stderr, test['n'], test['samples']))
     return (
         f'{metrics.table(rows)}\n'
         f'best of {results["updates"]} updates: {results["step"]}, '
@@ -193,21 +195,32 @@ def summary(results: dict[str, Any], workdir: Path) -> str:
     )
 
 
-def _number(mean: metrics.Mean, samples: int = 1) -> dict[str, float]:
-    return {'mean': float(mean.mean), 'stderr': mean.stderr, 'n': mean.n, 'samples': samples}
+@contextlib.contextmanager
+def _trained(workdir: Path) -> Iterator[Checkpoints]:
+    """The checkpoints of a run that has some."""
+    folder = workdir / 'checkpoints'
+    if folder.is_dir():
+        with open_checkpoints(folder) as checkpoints:
+            if checkpoints.latest_step() is not None:
+                yield checkpoints
+                return
+    raise InputError(f'--workdir: {workdir} has no checkpoint yet; train it first')
+
+
+def _updates_made(workdir: Path) -> int:
+    """The step of the newest checkpoint, 0 without one."""
+    try:
+        with _trained(workdir) as checkpoints:
+            return checkpoints.latest_step()
+    except InputError:
+        return 0
 
 
 def _best(config: Config, model: MultimodalVAE, workdir: Path) -> tuple[Params, dict[str, Any]]:
     """The parameters of the best checkpoint, and where the run stood."""
-    folder = workdir / 'checkpoints'
-    if not folder.is_dir():
-        raise InputError(f'--workdir: {workdir} has no checkpoint yet; train it first')
-    with open_checkpoints(folder) as checkpoints:
-        step = checkpoints.best_step()
-        if step is None:
-            raise InputError(f'--workdir: {workdir} has no checkpoint yet; train it first')
+    with _trained(workdir) as checkpoints:
+        step, latest = checkpoints.best_step(), checkpoints.latest_step()
         state = checkpoints.restore_state(step, training.abstract_state(config, model))
-        latest = checkpoints.latest_step()
         seconds = checkpoints.restore_meta(latest)['seconds']
     return state.params, {'step': step, 'updates': latest, 'seconds': seconds}
 
@@ -216,6 +229,5 @@ def _write_split(path: Path, data: DataSet) -> None:
     arrays = {split: examples.source for split, examples in data.splits.items()}
     for observed, rows in data.streams.items():
         arrays['seen_' + '_'.join(observed)] = data.splits['train'].source[rows]
-    partial = path.with_suffix('.partial.npz')
-    np.savez_compressed(partial, **arrays)
-    partial.replace(path)
+    with metrics.replacing(path) as partial:
+        np.savez_compressed(partial, **arrays)

@@ -18,10 +18,13 @@ from mmvae import evaluate, keys, metrics, objectives, parallel
 from mmvae.checkpoint import Checkpoints
 from mmvae.config import Config, OptimizerConfig
 from mmvae.data import DataSet
-from mmvae.data.streams import PAIRED, ResidentFeed, make_streams
+from mmvae.data.streams import PAIRED, ResidentFeed, initial_rows, make_streams
 from mmvae.model import MultimodalVAE, init_params, observe
 from mmvae.optimizer import rmsprop_nesterov
 from mmvae.types import Array, Key, Observed, Params
+
+# The first layer outputs are normalised over this many examples (section 5.9).
+INITIAL_EXAMPLES = 64
 
 
 @flax.struct.dataclass
@@ -58,38 +61,28 @@ def hyperparameters(config: Config) -> Hyper:
     )
 
 
-def first_minibatch(config: Config, data: DataSet) -> dict[str, np.ndarray]:
-    """Complete real examples to initialise from, modality name -> uint8 [B, H, W, C].
-
-    They are the first minibatch of the paired stream. Without one, they are each
-    modality's own first minibatch, cut to the smallest: initialisation asks for the
-    statistics of each modality, not that they belong together.
-    """
-    streams = make_streams(data, config.train.batch, config.data.seed)
-    paired = [s for s in streams if s.name == PAIRED]
-    rows = {m: s.minibatch(0) for s in paired or streams for m in s.modalities}
-    images = data.splits['train'].images
-    for name in images.keys() - rows.keys():  # its batch size is 0
-        rows[name] = np.arange(min(len(images[name]), 256))
-    size = min(map(len, rows.values()))
-    return {m.name: images[m.name][rows[m.name][:size]] for m in data.modalities}
+def initial_pixels(config: Config, data: DataSet) -> dict[str, np.ndarray]:
+    """Real training examples to initialise from, modality name -> uint8 [B, H, W, C]."""
+    rows = initial_rows(data, config.data.seed, INITIAL_EXAMPLES)
+    return {m.name: data.splits['train'].images[m.name][rows[m.name]] for m in data.modalities}
 
 
 def initial_state(config: Config, model: MultimodalVAE, pixels: Observed) -> TrainState:
     """Step 0, with parameters initialised from uint8 pixels, name -> [B, H, W, C]."""
     key = keys.fold(jax.random.key(config.seed), keys.INITIALISE)
     size = len(next(iter(pixels.values())))
-    example_keys = jax.vmap(lambda i: keys.fold(key, i))(jnp.arange(size))
+    example_keys = jax.vmap(lambda i: keys.fold(key, keys.BINARISE, i))(jnp.arange(size))
     seen = jax.vmap(functools.partial(observe, model.modalities))(pixels, example_keys)
-    params = init_params(model, seen, key)
+    params = init_params(model, seen, keys.fold(key, keys.SAMPLE))
     optimizer = rmsprop_nesterov(config.optimizer, config.optimizer.learning_rate)
     return TrainState(jnp.int32(0), params, optimizer.init(params))
 
 
 def abstract_state(config: Config, model: MultimodalVAE) -> TrainState:
-    """The shapes and types of the state, without data: what a checkpoint is read into."""
+    """The shapes, types and places of the state: what a checkpoint is read into."""
     pixels = {m.name: jax.ShapeDtypeStruct((2, *m.shape), jnp.uint8) for m in model.modalities}
-    return jax.eval_shape(functools.partial(initial_state, config, model), pixels)
+    shapes = jax.eval_shape(functools.partial(initial_state, config, model), pixels)
+    return parallel.abstract(shapes)
 
 
 def make_update(
@@ -160,10 +153,10 @@ def train(
             {s.name: s.number for s in streams}, config.objective.num_samples,
         )
     )  # fmt: skip
-    validate = evaluate.Evaluator(model, objective, config.eval)
-    tracked = evaluate.tracked_examples(data, config.eval)
+    evaluator = evaluate.Evaluator(model, config.eval)
+    tracked = evaluate.tracked_examples(data, config.eval.train_examples)
 
-    state = parallel.replicate(initial_state(config, model, first_minibatch(config, data)))
+    state = parallel.replicate(initial_state(config, model, initial_pixels(config, data)))
     constants = parallel.replicate(feed.constants)
     hyper = parallel.replicate(hyperparameters(config))
     first, seconds, best = 0, 0.0, -np.inf
@@ -196,20 +189,16 @@ def train(
                 bar.set_postfix_str(_bounds_line(window.means()) + shown)
                 window = metrics.Means()
             if done % config.train.eval_every == 0 or at_end:
-                score, shown = _validate(validate, state.params, tracked, objective, done, writer)
+                bounds = {}
+                for split, examples in tracked.items():
+                    bounds[split] = evaluator.bounds(state.params, split, examples).means()
+                    writer.write(done, split, bounds[split])
+                name, score = evaluate.selection_bound(bounds['validation'], config.trains_pairs)
+                shown = f' | validation {name} {score:.1f}'
                 best = max(best, score)
                 meta = {'seconds': time.perf_counter() - started, 'best': best}
                 checkpoints.save(done, state, meta, score)
     print(file=sys.stderr)
-
-
-def _validate(validate, params, tracked, objective, step, writer) -> tuple[float, str]:
-    """Writes the plain bounds of each tracked split; the validation score and a line of it."""
-    for split, examples in tracked.items():
-        bounds = validate.bounds(params, split, examples).means()
-        writer.write(step, split, bounds)
-    name, score = evaluate.selection_bound(bounds)
-    return score, f' | validation {name} {score:.1f}'
 
 
 def _bounds_line(means: dict[str, float]) -> str:

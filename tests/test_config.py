@@ -17,6 +17,19 @@ def test_a_config_survives_json():
     assert again.digest() == config.digest()
 
 
+def test_lambda_left_open_is_the_objectives_own():
+    for objective, expected in [('joint', 0.3), ('translation', 1.0)]:
+        config = small.make_config(objective__name=objective)
+        assert config.objective.joint_weight == expected
+    assert small.make_config(objective__joint_weight=0.5).objective.joint_weight == 0.5
+
+
+def test_pairs_train_only_with_examples_a_batch_and_a_weight():
+    assert small.make_config().trains_pairs
+    for field in ('data__num_pairs', 'train__batch__paired', 'objective__joint_weight'):
+        assert not small.make_config(**{field: 0}).trains_pairs
+
+
 def test_the_digest_and_differences_ignore_what_may_change():
     config = small.make_config()
     for field, value in {

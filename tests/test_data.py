@@ -4,7 +4,7 @@ import pytest
 from mmvae import data as data_sets
 from mmvae.config import BatchConfig
 from mmvae.data import mnist, pairing
-from mmvae.data.streams import ResidentFeed, Stream, make_streams
+from mmvae.data.streams import ResidentFeed, Stream, initial_rows, make_streams
 from mmvae.types import InputError
 from tests import small
 
@@ -89,6 +89,21 @@ def test_empty_streams_and_batch_sizes_of_0_are_left_out_and_renumber_nothing():
     assert [(s.name, s.number) for s in no_pairs] == [('x', 1), ('y', 2)]
 
 
+def test_initialisation_reads_the_first_pairs_then_other_examples():
+    data = small.make_data(num_pairs=8)
+    (paired, x, y) = make_streams(data, BatchConfig(8, 8, {}), seed=3)
+    few = initial_rows(data, seed=3, size=4)
+    for name in 'xy':
+        np.testing.assert_array_equal(few[name], paired.minibatch(0)[:4])
+    more = initial_rows(data, seed=3, size=14)
+    for stream in (x, y):
+        expected = np.concatenate([paired.minibatch(0), stream.minibatch(0)[:6]])
+        np.testing.assert_array_equal(more[stream.name], expected)
+        assert len(set(expected)) == 14
+    every = initial_rows(data, seed=3, size=1000)
+    assert len(every['x']) == len(every['y']) == 16
+
+
 def test_the_resident_feed_gathers_the_streams_examples():
     data = small.make_data()
     streams = make_streams(data, BATCH, seed=0)
@@ -142,6 +157,9 @@ def test_a_file_that_is_not_mnist_is_refused(tmp_path):
     refused('cannot be read')
     write_npz(path)
     path.write_bytes(path.read_bytes()[:5000])
+    refused('cannot be read')
+    np.save(tmp_path / 'array.npy', np.zeros(3))
+    (tmp_path / 'array.npy').replace(path)
     refused('cannot be read')
     path.write_bytes(b'not a zip file')
     refused('cannot be read')

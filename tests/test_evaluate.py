@@ -24,7 +24,7 @@ def measured(objective='joint', **changes):
     chosen = objectives.OBJECTIVES[objective]
     model, params, _ = small.make_model(small.BINARY, MODEL, chosen.joint_posterior)
     config = dataclasses.replace(CONFIG, **changes)
-    evaluator = evaluate.Evaluator(model, chosen, config)
+    evaluator = evaluate.Evaluator(model, config)
     return evaluate.report(evaluator, params, 'test', TEST, config)
 
 
@@ -96,6 +96,10 @@ def test_numbers_do_not_depend_on_batches_or_chunks(changes):
 
 def test_some_examples_can_be_estimated_and_n_says_so():
     got = measured(iw_examples=4)
+    model, params, _ = small.make_model(small.BINARY, MODEL)
+    spread = evaluate.examples_of(DATA, 'test', np.array([0, 3, 6, 9]))  # of 13, in order
+    four = evaluate.report(evaluate.Evaluator(model, CONFIG), params, 'test', spread, CONFIG)
+    assert got['joint_iw']['mean'] == pytest.approx(four['joint_iw']['mean'], rel=1e-5)
     assert got['joint_iw']['n'] == got['y_given_x_iw']['n'] == 4
     assert got['joint_bound']['n'] == 13
 
@@ -112,19 +116,27 @@ def test_seeds_and_splits_have_their_own_randomness():
     got = measured()
     assert measured(seed=1)['joint_bound']['mean'] != got['joint_bound']['mean']
     model, params, _ = small.make_model(small.BINARY, MODEL)
-    evaluator = evaluate.Evaluator(model, objectives.OBJECTIVES['joint'], CONFIG)
+    evaluator = evaluate.Evaluator(model, CONFIG)
     other = evaluator.bounds(params, 'validation', TEST).means()['joint_bound']
     assert other != got['joint_bound']['mean']
 
 
-def test_the_best_checkpoint_is_chosen_by_the_objectives_bound():
-    assert evaluate.selection_bound({'x_bound': -3, 'joint_bound': -9, 'joint_kl': 4}) == (
-        'joint_bound',
-        -9,
-    )
+def test_the_best_checkpoint_is_chosen_by_what_is_trained():
     bounds = {'x_bound': -3, 'y_bound': -1, 'translation_xy_bound': -8, 'translation_yx_bound': -6}
-    assert evaluate.selection_bound(bounds) == ('translation bound', -7)
-    assert evaluate.selection_bound({'x_bound': -3, 'x_kl': 1}) == ('x_bound', -3)
+    choose = evaluate.selection_bound
+    assert choose({**bounds, 'joint_bound': -9, 'joint_kl': 4}, True) == ('joint_bound', -9)
+    assert choose(bounds, True) == ('translation bound', -7)
+    # Without pairs neither q(z | x, y) nor a translation has been trained.
+    assert choose({**bounds, 'joint_bound': -9}, False) == ('x_bound + y_bound', -4)
+    assert choose({'x_bound': -3, 'x_kl': 1}, False) == ('x_bound', -3)
+
+
+def test_the_tracked_training_examples_are_pairs():
+    tracked = evaluate.tracked_examples(DATA, 5)
+    np.testing.assert_array_equal(tracked['train'].index, DATA.streams['x', 'y'][:5])
+    assert len(evaluate.tracked_examples(DATA, 500)['train'].index) == 8
+    unpaired = small.make_data(num_pairs=0)
+    assert len(evaluate.tracked_examples(unpaired, 3)['train'].index) == 3
 
 
 def test_latents_are_the_posteriors_of_each_subset():

@@ -20,7 +20,7 @@ def test_one_value_has_no_standard_error():
     one = metrics.Mean()
     one.add(np.array([3.0]))
     assert one.mean == 3
-    assert np.isnan(one.stderr)
+    assert one.stderr is None
 
 
 def test_rows_beyond_the_step_are_dropped_when_a_run_goes_on(tmp_path):

@@ -78,6 +78,9 @@ def test_log_sigma_is_finite_for_any_pre_activation():
     variables = head.init(jax.random.key(1), h)
     for size in (1e2, 1e4, 1e6):
         assert np.isfinite(head.apply(variables, size * h).log_scale).all()
+        q = head.apply(variables, -size * jnp.sign(variables['params']['scale']['direction']).T)
+        one = jax.tree.map(lambda a: a[0], q)
+        assert np.isfinite(one.log_prob(one.sample(jax.random.key(2))))
     q = head.apply(variables, h)
     pre = networks.Dense(3).apply({'params': variables['params']['scale']}, h)
     np.testing.assert_allclose(q.scale, np.logaddexp(0, pre), rtol=1e-5)

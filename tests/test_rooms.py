@@ -83,7 +83,5 @@ def test_no_import_needs_tensorflow():
         'import sys\n'
         "sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None\n"
         f'import launch, {", ".join(names)}\n'
-        "assert not any(m.split('.')[0] in ('tensorflow', 'tensorflow_datasets') and sys.modules[m] "
-        'for m in sys.modules)\n'
     )
     subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)

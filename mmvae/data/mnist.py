@@ -7,6 +7,7 @@ package: 4,000 to train, 500 to validate, 500 to test, class-balanced, drawn fro
 """
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -125,7 +126,15 @@ def _read_npz(data_dir: str | None) -> tuple[tuple[np.ndarray, ...], tuple[np.nd
     try:
         with np.load(path) as npz:
             arrays: Mapping[str, np.ndarray] = {key: npz[key] for key in _NPZ_SHAPES}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        EOFError,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as error:
         raise InputError(f'{path}: cannot be read as mnist.npz ({error})') from error
     for key, shape in _NPZ_SHAPES.items():
         if arrays[key].shape != shape or arrays[key].dtype != np.uint8:

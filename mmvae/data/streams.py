@@ -54,7 +54,8 @@ class Stream(NamedTuple):
 
 @functools.lru_cache(maxsize=16)
 def _permutation(seed: int, number: int, epoch: int, n: int) -> np.ndarray:
-    return np.random.default_rng([seed, number, epoch]).permutation(n)
+    # The last number sets this generator apart from the splits', default_rng(seed).
+    return np.random.default_rng([seed, number, epoch, 1]).permutation(n)
 
 
 def make_streams(data: DataSet, batch: BatchConfig, seed: int) -> list[Stream]:
@@ -69,6 +70,25 @@ def make_streams(data: DataSet, batch: BatchConfig, seed: int) -> list[Stream]:
         if size and len(indices):
             streams.append(Stream(name, number, observed, indices, size, seed))
     return streams
+
+
+def initial_rows(data: DataSet, seed: int, size: int) -> dict[str, np.ndarray]:
+    """Training examples to initialise from: modality name -> up to `size` different rows.
+
+    They are the first pairs that training will see and, where there are too few, the first
+    examples seen in that modality only: initialisation asks for the statistics of each
+    modality, not that they belong together.
+    """
+    rows = {}
+    for modality in data.modalities:
+        seen = [
+            indices[_permutation(seed, number, 0, len(indices))]
+            for number, (observed, indices) in enumerate(data.streams.items())
+            if modality.name in observed
+        ]
+        rows[modality.name] = np.concatenate(seen)[:size]
+    size = min(map(len, rows.values()))
+    return {name: r[:size] for name, r in rows.items()}
 
 
 class ResidentFeed:
