@@ -26,7 +26,7 @@ _SPLIT = flags.DEFINE_enum(
 
 
 def main(argv):
-    from mmvae.types import InputError
+    from mmvae.types import InputError, RunError
 
     if not flags.FLAGS['verbosity'].present:
         logging.set_verbosity(logging.WARNING)  # the libraries' notes on every checkpoint
@@ -36,6 +36,10 @@ def main(argv):
         dispatch()
     except InputError as error:
         refuse(error)
+    except RunError as error:
+        refuse(error, code=1)
+    except KeyboardInterrupt:
+        refuse('interrupted; the same command goes on from the last checkpoint', code=130)
 
 
 def dispatch():
@@ -52,9 +56,12 @@ def dispatch():
             functools.reduce(dict.__getitem__, sections, tree)[name] = value
     config = config_module.parse(tree)
     workdir = workdir or run.default_workdir(config)
-    data = run.prepare(config, workdir, _DATA_DIR.value)
+    data = run.prepare(config, workdir, _DATA_DIR.value, mode)
     if mode == 'train':
-        run.train(config, workdir, data)
+        try:
+            run.train(config, workdir, data)
+        except run.Stopped as stopped:
+            sys.exit(128 + stopped.number)  # as a shell has it; the log says how to go on
     elif mode == 'eval':
         run.evaluate_run(config, workdir, data)
     elif mode == 'figures':
@@ -113,9 +120,9 @@ def unknown_field(argv):
     return None
 
 
-def refuse(message):
+def refuse(message, code=2):
     print(f'launch.py: {message}', file=sys.stderr)
-    sys.exit(2)
+    sys.exit(code)
 
 
 if __name__ == '__main__':

@@ -1,18 +1,33 @@
-"""Checkpoints of a run: the newest and the best. The only file that names orbax."""
+"""Checkpoints of a run: the newest two and the best. The only file that names orbax.
+
+A checkpoint appears whole or not at all (orbax writes it aside and renames it), and it
+carries a checksum of its arrays, so that one damaged later is noticed and passed over.
+"""
 
 import contextlib
+import hashlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-_SCORE = 'score'
+from mmvae.types import RunError
+
+_log = logging.getLogger(__name__)
+_SCORE, _CHECKSUM = 'score', 'sha256'
 
 
-def _score(metrics: dict[str, float]) -> float:
-    return metrics[_SCORE]
+class Restored(NamedTuple):
+    """A checkpoint: its step, the state, and what steers the rest of the run."""
+
+    step: int
+    state: Any
+    meta: dict[str, Any]
 
 
 class Checkpoints:
@@ -21,34 +36,88 @@ class Checkpoints:
     def __init__(self, manager: ocp.CheckpointManager):
         self._manager = manager
 
-    def save(self, step: int, state: Any, meta: dict[str, Any], score: float) -> None:
+    def save(self, step: int, state: Any, meta: dict[str, Any], score: float | None) -> None:
         """Writes a checkpoint, complete or not at all.
 
         Args:
           state: a pytree of arrays.
           meta: what steers the rest of the run, as JSON has it.
-          score: decides which checkpoint is best; higher is better.
+          score: decides which checkpoint is best, higher is better; None is never best.
+
+        Raises:
+          RunError: it could not be written. The earlier ones are untouched.
         """
-        args = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
-        self._manager.save(step, args=args, metrics={_SCORE: float(score)})
-        self._manager.wait_until_finished()
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            meta=ocp.args.JsonSave({**meta, _CHECKSUM: _checksum(state)}),
+        )
+        scores = None if score is None else {_SCORE: float(score)}
+        kept = self.latest_step()
+        try:
+            self._manager.save(step, args=args, metrics=scores)
+        except Exception as error:  # orbax raises more than OSError for a full disk
+            raise RunError(
+                f'the checkpoint of update {step} could not be written to '
+                f'{self._manager.directory} ({_first_line(error)}). The last one is of update '
+                f'{kept}: make room, and the same command goes on from there'
+            ) from error
 
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
 
-    def best_step(self) -> int | None:
-        """The step of the highest score, None without checkpoints."""
-        steps = sorted(self._manager.all_steps())
-        return max(steps, key=lambda s: _score(self._manager.metrics(s)), default=None)
+    def restore_latest(self, like: Any) -> Restored | None:
+        """The newest readable checkpoint, None where there is none at all.
 
-    def restore_state(self, step: int, like: Any) -> Any:
-        """The state of a step, into arrays of the shapes, types and places of `like`."""
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
-        return self._manager.restore(step, args=args).state
+        Unreadable ones that are newer are named in the log and removed.
 
-    def restore_meta(self, step: int) -> dict[str, Any]:
-        args = ocp.args.Composite(meta=ocp.args.JsonRestore())
-        return self._manager.restore(step, args=args).meta
+        Args:
+          like: arrays or abstract arrays of the shapes, types and places to restore into.
+
+        Raises:
+          RunError: there are checkpoints, and none can be read.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        restored = self._first_readable(steps, like)
+        for step in steps:
+            if restored and step > restored.step:
+                self._manager.delete(step)
+        return restored
+
+    def restore_best(self, like: Any) -> Restored | None:
+        """The readable checkpoint of the highest score; see `restore_latest`."""
+        scored = [(self._score(step), step) for step in self._manager.all_steps()]
+        ranked = sorted((s for s in scored if s[0] is not None), reverse=True)
+        return self._first_readable([step for _, step in ranked], like)
+
+    def _score(self, step: int) -> float | None:
+        try:
+            return _score(self._manager.metrics(step))
+        except Exception:  # damaged, or saved without a score
+            return None
+
+    def _first_readable(self, steps: list[int], like: Any) -> Restored | None:
+        for step in steps:
+            try:
+                return self._restore(step, like)
+            except Exception as error:
+                _log.warning(
+                    'the checkpoint %s cannot be read (%s); trying the one before it',
+                    self._manager.directory / str(step), _first_line(error),
+                )  # fmt: skip
+        if steps:
+            raise RunError(
+                f'no checkpoint in {self._manager.directory} can be read; remove the run to '
+                'start again'
+            )
+        return None
+
+    def _restore(self, step: int, like: Any) -> Restored:
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(like), meta=ocp.args.JsonRestore())
+        restored = self._manager.restore(step, args=args)
+        meta = dict(restored.meta)
+        if meta.pop(_CHECKSUM) != _checksum(restored.state):
+            raise ValueError('its checksum does not match')
+        return Restored(step, restored.state, meta)
 
 
 @contextlib.contextmanager
@@ -58,10 +127,29 @@ def open_checkpoints(folder: Path) -> Iterator[Checkpoints]:
         best_fn=_score,  # without it no scores are written
         preservation_policy=checkpoint_managers.AnyPreservationPolicy(
             [
-                checkpoint_managers.LatestN(n=1),
-                checkpoint_managers.BestN(get_metric_fn=_score, n=1),
+                checkpoint_managers.LatestN(n=2),
+                checkpoint_managers.BestN(
+                    get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False
+                ),
             ]
         ),
+        enable_async_checkpointing=False,  # they are small, and a failure is known at once
+        cleanup_tmp_directories=True,  # what a kill in the middle of a save leaves
     )
     with ocp.CheckpointManager(Path(folder).absolute(), options=options) as manager:
         yield Checkpoints(manager)
+
+
+def _score(metrics: dict[str, float]) -> float:
+    return metrics[_SCORE]
+
+
+def _checksum(state: Any) -> str:
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(jax.device_get(state)):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

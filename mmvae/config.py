@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import importlib.util
 import json
 import math
 import typing
@@ -20,14 +21,15 @@ from mmvae.types import InputError, Modality
 
 DATA_SETS = ('mnist5k', 'mnist')
 VIEWS = ('halves', 'whole')
-FEEDS = ('resident',)
+FEEDS = ('resident', 'tfdata')
 NETWORKS = ('conv', 'dense')
 OBJECTIVES = ('single', 'joint', 'translation')
 # lambda where the config leaves it open (None).
 DEFAULT_JOINT_WEIGHT = {'single': 1.0, 'joint': 0.3, 'translation': 1.0}
 
 # A run in a folder may be continued with other values of these.
-_MAY_CHANGE = ('data.feed', 'train.num_updates', 'train.eval_every', 'train.log_every', 'eval.')
+_MAY_CHANGE = ('data.feed', 'train.num_updates', 'train.eval_every', 'train.log_every',
+               'train.updates_per_call', 'eval.')  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +39,7 @@ class DataConfig:
     seed: int  # who is paired with whom, and the order of the minibatches
     num_pairs: int  # training examples seen in all their modalities
     limit: int  # use the first `limit` examples of each split; 0 for all
-    feed: str  # one of FEEDS
+    feed: str  # one of FEEDS; left open (None), tfdata where TensorFlow is installed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +82,8 @@ class TrainConfig:
     num_updates: int
     eval_every: int  # updates between validations, each with a checkpoint
     log_every: int  # updates that a training row of metrics.jsonl averages
+    updates_per_call: int  # updates in one compiled call; 0 for 1 on a CPU and 20 elsewhere
+    patience: int  # evaluations without a better validation bound before it stops; 0: never
     batch: BatchConfig
 
 
@@ -185,6 +189,21 @@ def check_against_data(config: Config, modalities: Sequence[Modality], num_train
                 sides = tuple(-(-side // stride) for side in sides)
 
 
+def check_devices(config: Config, num_devices: int) -> None:
+    """Checks that the devices divide every minibatch.
+
+    Raises:
+      InputError: one is not a multiple of the number of devices.
+    """
+    batch = config.train.batch
+    sizes = {'paired': batch.paired, 'unpaired': batch.unpaired, **batch.of_modality}
+    for name, size in sizes.items():
+        _require(
+            size % num_devices == 0, f'train.batch.{name}', size,
+            f'multiples of the {num_devices} local devices',
+        )  # fmt: skip
+
+
 def _check_values(config: Config) -> None:
     def one_of(field: str, allowed: Sequence[str]) -> None:
         value = _get(config, field)
@@ -206,7 +225,7 @@ def _check_values(config: Config) -> None:
     for field in ('seed', 'data.seed', 'eval.seed'):
         number(field, 0, below=2**31)
     for field in ('data.num_pairs', 'data.limit', 'objective.joint_weight', 'objective.free_bits',
-                  'train.batch.paired', 'train.batch.unpaired', 'eval.iw_examples'):  # fmt: skip
+                  'train.batch.paired', 'train.batch.unpaired', 'train.updates_per_call', 'train.patience', 'eval.iw_examples'):  # fmt: skip
         number(field, 0)
     for field in ('model.latent_dim', 'model.hidden', 'model.feature_maps',
                   'objective.num_samples', 'train.num_updates', 'train.eval_every',
@@ -235,6 +254,8 @@ def _parse(cls: type, tree: Any, path: str) -> Any:
         tree['of_modality'] = {
             k: _value(int, v, f'{path}{k}') for k, v in others.items() if v is not None
         }
+    if cls is DataConfig and tree.get('feed', '') is None:
+        tree['feed'] = 'tfdata' if _tensorflow_is_installed() else 'resident'
     if cls is ObjectiveConfig and tree.get('joint_weight', 0) is None:
         tree['joint_weight'] = DEFAULT_JOINT_WEIGHT.get(tree.get('name'), 1.0)
     for key in tree:
@@ -266,6 +287,13 @@ def _value(hint: Any, value: Any, field: str) -> Any:
         return value
     wanted = 'integers, as in (2, 1, 2)' if typing.get_origin(hint) is tuple else hint.__name__
     raise InputError(f'config field {field}: {value!r} given, {wanted} wanted')
+
+
+def _tensorflow_is_installed() -> bool:
+    try:
+        return importlib.util.find_spec('tensorflow') is not None
+    except ValueError:  # blocked in sys.modules
+        return False
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from tqdm import tqdm
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
@@ -49,6 +52,16 @@ class Means:
         for name, value in values.items():
             self.by_name.setdefault(name, Mean()).add(value)
 
+    def to_json(self) -> dict[str, list[float]]:
+        """What `from_json` makes the same means of, to the bit."""
+        return {k: [m.n, float(m.mean), float(m.squares)] for k, m in self.by_name.items()}
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, list[float]]) -> Means:
+        means = cls()
+        means.by_name = {name: Mean(*values) for name, values in tree.items()}
+        return means
+
     def means(self) -> dict[str, float]:
         return {name: float(mean.mean) for name, mean in self.by_name.items()}
 
@@ -61,21 +74,49 @@ class Means:
 
 
 class MetricsWriter:
-    """metrics.jsonl: one JSON object a line, with the step it belongs to and its kind.
+    """Writes metrics.jsonl, one JSON object a line, and TensorBoard's event files.
 
-    Kinds: 'updates' (means over the updates since the last such row), 'train' and
-    'validation' (bounds of a split).
+    Each row has the step it belongs to and its kind: 'updates' (means over the updates since
+    the last such row), 'train' or 'validation' (bounds of a split).
     """
 
-    def __init__(self, path: Path, keep_until: int = 0):
+    def __init__(self, workdir: Path, keep_until: int = 0):
         """Drops the rows beyond step `keep_until`, which a run taken up again will write anew."""
-        self._path = path
-        rows = [row for row in read_metrics(path) if row['step'] <= keep_until]
-        write_atomically(path, ''.join(json.dumps(row) + '\n' for row in rows))
+        self._path = workdir / 'metrics.jsonl'
+        rows = [row for row in read_metrics(self._path) if row['step'] <= keep_until]
+        write_atomically(self._path, ''.join(json.dumps(row) + '\n' for row in rows))
+        self._board = tensorboard(workdir, purge_step=keep_until + 1)
 
     def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
         with self._path.open('a') as file:
             file.write(json.dumps({'step': step, 'kind': kind, **values}) + '\n')
+        if self._board:
+            for name, value in values.items():
+                self._board.add_scalar(f'{kind}/{name}', value, step)
+
+    def close(self) -> None:
+        if self._board:
+            self._board.close()
+
+
+def tensorboard(workdir: Path, **kwargs: Any) -> Any:
+    """A writer of event files, or None with a warning where tensorboardX is missing."""
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        _log.warning('tensorboardX is not installed: no TensorBoard files')
+        return None
+    return SummaryWriter(str(workdir / 'tensorboard'), **kwargs)
+
+
+def show_figures(workdir: Path, step: int, paths: Iterable[Path]) -> None:
+    """Adds PNG files to TensorBoard's event files."""
+    import matplotlib.image
+
+    if board := tensorboard(workdir):
+        for path in paths:
+            board.add_image(path.stem, matplotlib.image.imread(path), step, dataformats='HWC')
+        board.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

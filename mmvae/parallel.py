@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from mmvae.types import Array
+from mmvae.types import Array, RunError
 
 AXIS = 'devices'
 
@@ -43,15 +43,25 @@ def split(tree: Any) -> Any:
     return jax.device_put(tree, _sharding(AXIS))
 
 
-def map_update(update: Callable) -> Callable:
+def map_update(update: Callable, steps: int = 1) -> Callable:
     """Compiles update(state, constants, minibatch, hyper) -> (state, metrics) over devices.
 
     `minibatch` is split, all else replicated; the state is donated. Inside, the update
     must make its results equal on all devices with `mean_over_devices`.
+
+    Args:
+      steps: how many updates one call makes. With more than one, each array of `minibatch`
+        is [devices, steps, ...] and each metric [steps]. One has no scan around it: XLA's
+        CPU backend runs convolutions inside a loop on one thread.
     """
+
+    def several(state, constants, minibatch, hyper):
+        return jax.lax.scan(lambda s, m: update(s, constants, m, hyper), state, minibatch)
+
     return jax.pmap(
-        update, axis_name=AXIS, in_axes=(None, None, 0, None), out_axes=None, donate_argnums=0
-    )
+        update if steps == 1 else several,
+        axis_name=AXIS, in_axes=(None, None, 0, None), out_axes=None, donate_argnums=0,
+    )  # fmt: skip
 
 
 def map_examples(function: Callable) -> Callable:
@@ -65,6 +75,23 @@ def map_examples(function: Callable) -> Callable:
 def mean_over_devices(tree: Any) -> Any:
     """The mean over all devices, inside a mapped function."""
     return jax.lax.pmean(tree, AXIS)
+
+
+def check_replicas(tree: Any) -> None:
+    """Checks that every device holds the same bits of a replicated tree.
+
+    Raises:
+      RunError: they differ: an update did not take the mean of something.
+    """
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        first, *others = (np.asarray(shard.data) for shard in leaf.addressable_shards)
+        if not all(first.tobytes() == other.tobytes() for other in others):
+            raise RunError(f'the devices hold different values of {jax.tree_util.keystr(path)}')
+
+
+def updates_per_call(wanted: int) -> int:
+    """`wanted`, or where it is 0 what suits the backend: 1 on a CPU, else 20."""
+    return wanted or (1 if jax.default_backend() == 'cpu' else 20)
 
 
 def device_index() -> Array:

@@ -2,17 +2,19 @@
 
 config.json    the resolved config
 split.npz      which of the source's examples are in each split, and which are paired
-metrics.jsonl  bounds over updates
-checkpoints/   the newest and the best
-results.json   the bounds of the best checkpoint; written last
+log.txt        what the terminal showed: commands, versions, validations
+metrics.jsonl  bounds over updates; tensorboard/ has the same
+checkpoints/   the newest two and the best
 figures/       pictures of the best checkpoint
+results.json   the bounds of the best checkpoint; written last
 """
 
 import contextlib
+import hashlib
 import json
-import platform
+import logging
+import signal
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +22,16 @@ import jax
 import numpy as np
 
 from mmvae import data as data_sets
-from mmvae import evaluate, figures, keys, metrics, objectives
+from mmvae import evaluate, figures, keys, metrics, objectives, parallel, process
 from mmvae import train as training
-from mmvae.checkpoint import Checkpoints, open_checkpoints
-from mmvae.config import Config, check_against_data, differences, parse
+from mmvae.checkpoint import Restored, open_checkpoints
+from mmvae.config import Config, check_against_data, check_devices, differences, parse
 from mmvae.data import DataSet
 from mmvae.model import MultimodalVAE
-from mmvae.types import InputError, Params
+from mmvae.train import Stopped
+from mmvae.types import InputError, Params, RunError
 
-PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
+_log = logging.getLogger(__name__)
 
 
 def read_config(workdir: Path) -> Config:
@@ -52,12 +55,17 @@ def build_model(config: Config) -> MultimodalVAE:
     return MultimodalVAE(data_sets.modalities(config.data), config.model, joint_posterior)
 
 
-def prepare(config: Config, workdir: Path, data_dir: str | None) -> DataSet:
-    """Loads the data and checks that config, data and folder go together.
+def prepare(config: Config, workdir: Path, data_dir: str | None, mode: str = 'train') -> DataSet:
+    """Loads the data and checks that config, data, devices and folder go together.
 
     Raises:
       InputError: they do not. Nothing has been written then.
     """
+    if mode != 'train':
+        read_config(workdir)
+        if not any((workdir / 'checkpoints').glob('[0-9]*')):
+            raise InputError(f'--workdir: {workdir} has no checkpoint yet; train it first')
+    check_devices(config, parallel.device_count())
     data = data_sets.load(config.data, data_dir)
     check_against_data(config, data.modalities, len(data.splits['train'].labels))
     if (workdir / 'config.json').is_file():
@@ -67,7 +75,8 @@ def prepare(config: Config, workdir: Path, data_dir: str | None) -> DataSet:
                 f'--workdir: {workdir} holds a run of another config ({"; ".join(differ)}). '
                 'Give another folder, or the same config'
             )
-    elif workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        _check_split(workdir / 'split.npz', data)
+    elif workdir.exists() and not _is_free(workdir):
         raise InputError(f'--workdir: {workdir} exists and is not the folder of a run')
     return data
 
@@ -80,41 +89,66 @@ def train(config: Config, workdir: Path, data: DataSet) -> None:
 
     Raises:
       InputError: the run has made more updates than are asked for, or the folder cannot be
-        written. Nothing has changed then.
+        written or is in use. Nothing has changed then.
+      RunError: training failed; the last checkpoint is kept.
+      Stopped: a signal stopped it, and it was saved.
     """
-    results_path = workdir / 'results.json'
-    made = _updates_made(workdir)
-    if made > config.train.num_updates:
-        raise InputError(
-            f'config field train.num_updates: {config.train.num_updates} given; the run in '
-            f'{workdir} has made {made}, and a run can only go on'
-        )
-    if results_path.is_file() and made == config.train.num_updates:
-        results = json.loads(results_path.read_text())
-        if results['config']['eval'] != config.to_dict()['eval']:
-            evaluate_run(config, workdir, data)
+    with process.lock(workdir):
+        results = _results(workdir)
+        made = results['updates'] if results else _updates_made(workdir)
+        if made > config.train.num_updates:
+            raise InputError(
+                f'config field train.num_updates: {config.train.num_updates} given; the run in '
+                f'{workdir} has made {made}, and a run can only go on'
+            )
+        is_trained = results and (made == config.train.num_updates or results['stopped_early'])
+        if is_trained and results['config']['eval'] == config.to_dict()['eval']:
+            print(f'{workdir} is finished.')
+            print(summary(results, workdir))
             return
-        print(f'{workdir} is finished.')
-        print(summary(results, workdir))
-        return
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        metrics.write_json(workdir / 'config.json', config.to_dict())
-    except OSError as error:
-        raise InputError(f'--workdir: {workdir} cannot be written ({error})') from error
-    results_path.unlink(missing_ok=True)  # it is the last thing written
-    _write_split(workdir / 'split.npz', data)
-    model = build_model(config)
-    with open_checkpoints(workdir / 'checkpoints') as checkpoints:
-        training.train(config, model, data, workdir, checkpoints)
-    draw(config, workdir, data)
-    evaluate_run(config, workdir, data)
+        with process.log_to(workdir / 'log.txt'), _failures(workdir):
+            if not is_trained:
+                _begin(config, workdir, data)
+                with (
+                    open_checkpoints(workdir / 'checkpoints') as checkpoints,
+                    process.stop_requests() as stop_request,
+                ):
+                    model = build_model(config)
+                    training.train(config, model, data, workdir, checkpoints, stop_request)
+                _draw(config, workdir, data)
+            _measure(config, workdir, data)
 
 
 def evaluate_run(config: Config, workdir: Path, data: DataSet) -> None:
     """Writes results.json from the best checkpoint and prints a summary."""
+    with process.lock(workdir), process.log_to(workdir / 'log.txt'), _failures(workdir):
+        _measure(config, workdir, data)
+
+
+def draw(config: Config, workdir: Path, data: DataSet) -> None:
+    """Writes the figures of the best checkpoint."""
+    with process.lock(workdir), process.log_to(workdir / 'log.txt'), _failures(workdir):
+        _draw(config, workdir, data)
+
+
+def _begin(config: Config, workdir: Path, data: DataSet) -> None:
+    """Writes what says where the run comes from, and takes back that it is finished."""
+    metrics.write_json(workdir / 'config.json', config.to_dict())
+    (workdir / 'results.json').unlink(missing_ok=True)  # it is the last thing written
+    with metrics.replacing(workdir / 'split.npz') as partial:
+        np.savez_compressed(partial, **_split_arrays(data))
+    versions = ', '.join(f'{name} {version}' for name, version in process.versions().items())
+    _log.info('command: %s', process.command())
+    _log.info('commit: %s; %s; %s', process.commit() or 'unknown', versions, _device())
+
+
+def _measure(config: Config, workdir: Path, data: DataSet) -> None:
     model = build_model(config)
-    params, checkpoint = _best(config, model, workdir)
+    like = training.abstract_state(config, model)
+    with open_checkpoints(workdir / 'checkpoints') as checkpoints:
+        latest, best = checkpoints.restore_latest(like), checkpoints.restore_best(like)
+    progress = training.Progress.from_json(latest.meta)
+    params = best.state.params
     evaluator = evaluate.Evaluator(model, config.eval)
     tracked = {
         split: evaluator.bounds(params, split, examples).report(samples=1)
@@ -129,11 +163,14 @@ def evaluate_run(config: Config, workdir: Path, data: DataSet) -> None:
         'experiment': config.experiment,
         'config': config.to_dict(),
         'seeds': {'seed': config.seed, 'data': config.data.seed, 'eval': config.eval.seed},
-        **checkpoint,
-        'device': f'{jax.local_device_count()} x {jax.local_devices()[0].device_kind}',
+        'step': best.step,
+        'updates': latest.step,
+        'stopped_early': progress.is_exhausted(config.train.patience),
+        'seconds': progress.seconds,
+        'device': _device(),
         'precision': f'float32, matrix products {precision}',
-        'versions': {'python': platform.python_version()}
-        | {name: metadata.version(name) for name in PACKAGES},
+        'versions': process.versions(),
+        'commit': process.commit(),
         'test': measured,
         **tracked,
     }
@@ -141,14 +178,17 @@ def evaluate_run(config: Config, workdir: Path, data: DataSet) -> None:
     print(summary(results, workdir))
 
 
-def draw(config: Config, workdir: Path, data: DataSet) -> None:
-    """Writes the figures of the best checkpoint."""
+def _draw(config: Config, workdir: Path, data: DataSet) -> None:
     model = build_model(config)
-    params, _ = _best(config, model, workdir)
+    best = _best(config, model, workdir)
     shown = np.arange(min(10, len(data.splits['test'].labels)))
     examples = evaluate.examples_of(data, 'test', shown)
-    for path in figures.draw_all(model, params, examples, config.eval.seed, workdir / 'figures'):
-        print(path)
+    paths = figures.draw_all(
+        model, best.state.params, examples, config.eval.seed, workdir / 'figures'
+    )
+    metrics.show_figures(workdir, best.step, paths)
+    for path in paths:
+        _log.info('figure: %s', path)
 
 
 def encode(config: Config, workdir: Path, data: DataSet, split: str) -> None:
@@ -157,14 +197,15 @@ def encode(config: Config, workdir: Path, data: DataSet, split: str) -> None:
     Arrays are named mean_x, scale_x, mean_y, ..., mean_xy, scale_xy, [N, D] each.
     """
     model = build_model(config)
-    params, _ = _best(config, model, workdir)
-    examples = evaluate.examples_of(data, split)
-    key = keys.evaluation_key(config.eval.seed, split)
-    arrays = evaluate.latents(model, params, examples, key, config.eval.batch_size)
-    arrays |= {'labels': data.splits[split].labels, 'source': data.splits[split].source}
-    path = workdir / f'latents_{split}.npz'
-    with metrics.replacing(path) as partial:
-        np.savez_compressed(partial, **arrays)
+    with process.lock(workdir), _failures(workdir):
+        params = _best(config, model, workdir).state.params
+        examples = evaluate.examples_of(data, split)
+        key = keys.evaluation_key(config.eval.seed, split)
+        arrays = evaluate.latents(model, params, examples, key, config.eval.batch_size)
+        arrays |= {'labels': data.splits[split].labels, 'source': data.splits[split].source}
+        path = workdir / f'latents_{split}.npz'
+        with metrics.replacing(path) as partial:
+            np.savez_compressed(partial, **arrays)
     print(path)
 
 
@@ -177,7 +218,7 @@ def load(workdir: str | Path) -> tuple[MultimodalVAE, Params, Config]:
     workdir = Path(workdir)
     config = read_config(workdir)
     model = build_model(config)
-    return model, _best(config, model, workdir)[0], config
+    return model, _best(config, model, workdir).state.params, config
 
 
 def summary(results: dict[str, Any], workdir: Path) -> str:
@@ -196,38 +237,77 @@ def summary(results: dict[str, Any], workdir: Path) -> str:
 
 
 @contextlib.contextmanager
-def _trained(workdir: Path) -> Iterator[Checkpoints]:
-    """The checkpoints of a run that has some."""
-    folder = workdir / 'checkpoints'
-    if folder.is_dir():
-        with open_checkpoints(folder) as checkpoints:
-            if checkpoints.latest_step() is not None:
-                yield checkpoints
-                return
-    raise InputError(f'--workdir: {workdir} has no checkpoint yet; train it first')
+def _failures(workdir: Path) -> Iterator[None]:
+    """Says in the log how a run that stops can go on, and makes a failed write a `RunError`."""
+    try:
+        yield
+    except Stopped as stopped:
+        name = signal.Signals(stopped.number).name
+        _log.info(
+            'stopped by %s and saved at update %d. The same command goes on from there: %s',
+            name, stopped.step, process.command(),
+        )  # fmt: skip
+        raise
+    except OSError as error:
+        raise RunError(
+            f'{workdir} could not be written ({error}). The last checkpoint is kept: mend that, '
+            'and the same command goes on from there'
+        ) from error
+
+
+def _results(workdir: Path) -> dict[str, Any] | None:
+    path = workdir / 'results.json'
+    return json.loads(path.read_text()) if path.is_file() else None
 
 
 def _updates_made(workdir: Path) -> int:
     """The step of the newest checkpoint, 0 without one."""
-    try:
-        with _trained(workdir) as checkpoints:
-            return checkpoints.latest_step()
-    except InputError:
-        return 0
+    return max(
+        (int(p.name) for p in (workdir / 'checkpoints').glob('[0-9]*') if p.name.isdigit()),
+        default=0,
+    )
 
 
-def _best(config: Config, model: MultimodalVAE, workdir: Path) -> tuple[Params, dict[str, Any]]:
-    """The parameters of the best checkpoint, and where the run stood."""
-    with _trained(workdir) as checkpoints:
-        step, latest = checkpoints.best_step(), checkpoints.latest_step()
-        state = checkpoints.restore_state(step, training.abstract_state(config, model))
-        seconds = checkpoints.restore_meta(latest)['seconds']
-    return state.params, {'step': step, 'updates': latest, 'seconds': seconds}
+def _best(config: Config, model: MultimodalVAE, workdir: Path) -> Restored:
+    """The best checkpoint of a run."""
+    folder = workdir / 'checkpoints'
+    if _updates_made(workdir):
+        with open_checkpoints(folder) as checkpoints:
+            best = checkpoints.restore_best(training.abstract_state(config, model))
+        if best:
+            return best
+    raise InputError(f'--workdir: {workdir} has no checkpoint yet; train it first')
 
 
-def _write_split(path: Path, data: DataSet) -> None:
+def _device() -> str:
+    return f'{jax.local_device_count()} x {jax.local_devices()[0].device_kind}'
+
+
+def _is_free(workdir: Path) -> bool:
+    """Whether a run may begin there: an empty folder, but for a lock that was let go."""
+    return workdir.is_dir() and all(p.name == '.lock' for p in workdir.iterdir())
+
+
+def _split_arrays(data: DataSet) -> dict[str, np.ndarray]:
+    """Which of the source's examples are where, and a checksum of the images."""
     arrays = {split: examples.source for split, examples in data.splits.items()}
     for observed, rows in data.streams.items():
         arrays['seen_' + '_'.join(observed)] = data.splits['train'].source[rows]
-    with metrics.replacing(path) as partial:
-        np.savez_compressed(partial, **arrays)
+    digest = hashlib.sha256()
+    for examples in data.splits.values():
+        for image in examples.images.values():
+            digest.update(np.ascontiguousarray(image).tobytes())
+    return {**arrays, 'sha256': np.array(digest.hexdigest())}
+
+
+def _check_split(path: Path, data: DataSet) -> None:
+    if not path.is_file():
+        return
+    now = _split_arrays(data)
+    with np.load(path) as then:
+        same = set(then) == set(now) and all(np.array_equal(then[k], now[k]) for k in now)
+    if not same:
+        raise InputError(
+            f'--data_dir: holds other data than the run in {path.parent} was begun with '
+            f'({path.name} has its checksum). Give the same data, or another --workdir'
+        )

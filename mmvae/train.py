@@ -1,7 +1,9 @@
 """Training: one compiled update and the loop around it."""
 
+import contextlib
+import dataclasses
 import functools
-import sys
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +20,12 @@ from mmvae import evaluate, keys, metrics, objectives, parallel
 from mmvae.checkpoint import Checkpoints
 from mmvae.config import Config, OptimizerConfig
 from mmvae.data import DataSet
-from mmvae.data.streams import PAIRED, ResidentFeed, initial_rows, make_streams
+from mmvae.data.streams import FEEDS, PAIRED, initial_rows, make_streams
 from mmvae.model import MultimodalVAE, init_params, observe
 from mmvae.optimizer import rmsprop_nesterov
-from mmvae.types import Array, Key, Observed, Params
+from mmvae.types import Array, Key, Observed, Params, RunError
+
+_log = logging.getLogger(__name__)
 
 # The first layer outputs are normalised over this many examples (section 5.9).
 INITIAL_EXAMPLES = 64
@@ -136,69 +140,162 @@ def make_update(
     return update
 
 
+@dataclasses.dataclass
+class Progress:
+    """What steers the rest of a run besides its state; a checkpoint carries it.
+
+    Attributes:
+      seconds: of training so far.
+      best: the highest validation bound so far.
+      evaluations_since_best: for early stopping.
+      window: means of the metrics since the last row of metrics.jsonl.
+    """
+
+    seconds: float = 0.0
+    best: float | None = None
+    evaluations_since_best: int = 0
+    window: metrics.Means = dataclasses.field(default_factory=metrics.Means)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), 'window': self.window.to_json()}
+
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> 'Progress':
+        return cls(**{**tree, 'window': metrics.Means.from_json(tree['window'])})
+
+    def has_validated(self, score: float) -> None:
+        if self.best is None or score > self.best:
+            self.best, self.evaluations_since_best = score, 0
+        else:
+            self.evaluations_since_best += 1
+
+    def is_exhausted(self, patience: int) -> bool:
+        """Whether early stopping (section 4.7) ends the run here."""
+        return 0 < patience <= self.evaluations_since_best
+
+
+class Stopped(Exception):
+    """A signal asked the process to stop, and the run was saved at `step`."""
+
+    def __init__(self, step: int, number: int):
+        super().__init__(step, number)
+        self.step, self.number = step, number
+
+
 def train(
-    config: Config, model: MultimodalVAE, data: DataSet, workdir: Path, checkpoints: Checkpoints
-) -> None:
+    config: Config, model: MultimodalVAE, data: DataSet, workdir: Path, checkpoints: Checkpoints,
+    stop_request: Callable[[], int | None] = lambda: None,
+) -> None:  # fmt: skip
     """Trains to `train.num_updates`, from the newest checkpoint where there is one.
 
     Every `train.eval_every` updates, and at the end, it measures the bounds on the
-    validation set and on a fixed training subset, and writes a checkpoint.
+    validation set and on fixed training pairs, and writes a checkpoint.
+
+    Args:
+      stop_request: gives a signal's number once the run should save and stop.
+
+    Raises:
+      Stopped: it did.
+      RunError: a loss or bound is not finite, or a checkpoint cannot be written. The last
+        checkpoint is as it was.
     """
-    streams = make_streams(data, config.train.batch, config.data.seed)
-    feed = ResidentFeed(data, streams, parallel.device_count())
-    objective = objectives.OBJECTIVES[config.objective.name]
-    update = parallel.map_update(
-        make_update(
-            model, objective, config.optimizer, feed.fetch,
-            {s.name: s.number for s in streams}, config.objective.num_samples,
-        )
+    settings = config.train
+    streams = make_streams(data, settings.batch, config.data.seed)
+    feed = FEEDS[config.data.feed](data, streams, parallel.device_count())
+    update = make_update(
+        model, objectives.OBJECTIVES[config.objective.name], config.optimizer, feed.fetch,
+        {s.name: s.number for s in streams}, config.objective.num_samples,
     )  # fmt: skip
     evaluator = evaluate.Evaluator(model, config.eval)
     tracked = evaluate.tracked_examples(data, config.eval.train_examples)
 
-    state = parallel.replicate(initial_state(config, model, initial_pixels(config, data)))
+    restored = checkpoints.restore_latest(abstract_state(config, model))
+    if restored:
+        step, state, progress = restored.step, restored.state, Progress.from_json(restored.meta)
+        _log.info('goes on from the checkpoint of update %d', step)
+    else:
+        state = initial_state(config, model, initial_pixels(config, data))
+        step, state, progress = 0, parallel.replicate(state), Progress()
     constants = parallel.replicate(feed.constants)
     hyper = parallel.replicate(hyperparameters(config))
-    first, seconds, best = 0, 0.0, -np.inf
-    if (latest := checkpoints.latest_step()) is not None:
-        state = checkpoints.restore_state(latest, state)
-        meta = checkpoints.restore_meta(latest)
-        first, seconds, best = latest, meta['seconds'], meta['best']
+    writer = metrics.MetricsWriter(workdir, keep_until=step)
+    minibatches = feed.minibatches(step)
+    mapped = functools.cache(lambda count: parallel.map_update(update, count))
+    per_call = parallel.updates_per_call(settings.updates_per_call)
+    started = time.perf_counter() - progress.seconds
+    pending, saved, shown = None, step, ''
 
-    writer = metrics.MetricsWriter(workdir / 'metrics.jsonl', keep_until=first)
-    bar = metrics.progress_bar(config.train.num_updates, first, 'updates', config.experiment)
-    started, window, pending = time.perf_counter() - seconds, metrics.Means(), None
-    shown = ''
-    with bar:
-        for step in range(first, config.train.num_updates):
-            minibatch = parallel.split(feed.minibatch(step))
+    def read(pending):
+        """Adds the metrics of a call to the window, once they are known to be finite."""
+        if pending is not None:
+            last, logged = pending[0], jax.device_get(pending[1])
+            _require_finite(f'update {last}', logged, saved)
+            for i in range(np.size(logged['loss'])):  # one by one: the same sums however grouped
+                progress.window.add({name: np.ravel(v)[i] for name, v in logged.items()})
+
+    def save(score):
+        progress.seconds = time.perf_counter() - started
+        parallel.check_replicas(state)
+        checkpoints.save(step, state, progress.to_json(), score)
+
+    bar = metrics.progress_bar(settings.num_updates, step, 'updates', config.experiment)
+    with contextlib.closing(writer), bar:
+        while step < settings.num_updates and not progress.is_exhausted(settings.patience):
+            # A call ends at the latest where something is due.
+            due = min(every - step % every for every in (settings.log_every, settings.eval_every))
+            count = per_call if per_call <= min(due, settings.num_updates - step) else 1
+            minibatch = _stack([next(minibatches) for _ in range(count)])
+            minibatch = parallel.split(minibatch)
             with jax.transfer_guard('disallow'):
-                state, logged = update(state, constants, minibatch, hyper)
+                state, logged = mapped(count)(state, constants, minibatch, hyper)
             # Read one call late, so that the host waits for the newest update only where it
-            # writes a row or validates.
-            if pending is not None:
-                window.add(jax.device_get(pending))
-            pending = logged
-            done = step + 1
-            bar.update()
-            at_end = done == config.train.num_updates
-            if done % config.train.log_every == 0 or at_end:
-                window.add(jax.device_get(pending))
-                pending = None
-                writer.write(done, 'updates', window.means())
-                bar.set_postfix_str(_bounds_line(window.means()) + shown)
-                window = metrics.Means()
-            if done % config.train.eval_every == 0 or at_end:
-                bounds = {}
+            # writes a row, validates or saves.
+            read(pending)
+            step += count
+            pending = (step, logged)
+            bar.update(count)
+            at_end = step == settings.num_updates
+            if step % settings.log_every == 0 or at_end:
+                read(pending)
+                means, pending = progress.window.means(), None
+                writer.write(step, 'updates', means)
+                bar.set_postfix_str(_bounds_line(means) + shown)
+                progress.window = metrics.Means()
+            if step % settings.eval_every == 0 or at_end:
+                read(pending)
+                pending, bounds = None, {}
                 for split, examples in tracked.items():
                     bounds[split] = evaluator.bounds(state.params, split, examples).means()
-                    writer.write(done, split, bounds[split])
+                    _require_finite(f'the {split} bounds of update {step}', bounds[split], saved)
+                    writer.write(step, split, bounds[split])
                 name, score = evaluate.selection_bound(bounds['validation'], config.trains_pairs)
                 shown = f' | validation {name} {score:.1f}'
-                best = max(best, score)
-                meta = {'seconds': time.perf_counter() - started, 'best': best}
-                checkpoints.save(done, state, meta, score)
-    print(file=sys.stderr)
+                progress.has_validated(score)
+                save(score)
+                saved = step
+                _log.info('update %d: validation %s %.2f', step, name, score)
+            if (number := stop_request()) is not None:
+                if saved != step:
+                    read(pending)
+                    save(None)
+                raise Stopped(step, number)
+    if progress.is_exhausted(settings.patience):
+        _log.info('stopped early: no better validation bound in %d evaluations', settings.patience)
+
+
+def _stack(minibatches: list[Any]) -> Any:
+    """Arrays [devices, ...]: one as it is, several as [devices, steps, ...]."""
+    if len(minibatches) == 1:
+        return minibatches[0]
+    return jax.tree.map(lambda *arrays: np.stack(arrays, axis=1), *minibatches)
+
+
+def _require_finite(what: str, values: dict[str, Any], saved: int) -> None:
+    bad = [f'{name} = {np.ravel(v)[~np.isfinite(np.ravel(v))][0]}'
+           for name, v in values.items() if not np.isfinite(v).all()]  # fmt: skip
+    if bad:
+        kept = f'the checkpoint of update {saved} is kept' if saved else 'no checkpoint was made'
+        raise RunError(f'{what}: not finite: {", ".join(bad)}. Training stopped; {kept}')
 
 
 def _bounds_line(means: dict[str, float]) -> str:

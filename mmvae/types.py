@@ -36,3 +36,11 @@ class InputError(ValueError):
 
     `launch.py` prints it as one line and exits with code 2.
     """
+
+
+class RunError(RuntimeError):
+    """A run had to stop: a disk is full, a loss is not finite, a checkpoint is damaged.
+
+    The message says what happened and how to go on. `launch.py` prints it as one line and
+    exits with code 1.
+    """

@@ -4,7 +4,7 @@ import pytest
 from mmvae import data as data_sets
 from mmvae.config import BatchConfig
 from mmvae.data import mnist, pairing
-from mmvae.data.streams import ResidentFeed, Stream, initial_rows, make_streams
+from mmvae.data.streams import ResidentFeed, Stream, TfdataFeed, initial_rows, make_streams
 from mmvae.types import InputError
 from tests import small
 
@@ -108,7 +108,7 @@ def test_the_resident_feed_gathers_the_streams_examples():
     data = small.make_data()
     streams = make_streams(data, BATCH, seed=0)
     feed = ResidentFeed(data, streams, num_devices=2)
-    minibatch = feed.minibatch(3)
+    minibatch = next(feed.minibatches(3))
     assert minibatch['x'].shape == (2, 3)
     fetched = feed.fetch(feed.constants, {name: rows[1] for name, rows in minibatch.items()})
     assert {name: set(batch) for name, batch in fetched.items()} == {
@@ -116,6 +116,26 @@ def test_the_resident_feed_gathers_the_streams_examples():
     }  # fmt: skip
     rows = streams[2].minibatch(3)[3:]
     np.testing.assert_array_equal(fetched['y']['y'], data.splits['train'].images['y'][rows])
+
+
+@pytest.mark.parametrize('first', [0, 5])
+def test_tfdata_gives_the_resident_feeds_bytes_from_any_step(first):
+    data = small.make_data(small.THREE, num_train=30)
+    streams = make_streams(data, BATCH, seed=0)
+    resident, tfdata = (feed(data, streams, num_devices=2) for feed in (ResidentFeed, TfdataFeed))
+    ours, theirs = resident.minibatches(first), tfdata.minibatches(first)
+    for _ in range(9):
+        rows, batch = next(ours), next(theirs)
+        for device in range(2):
+            one = {name: r[device] for name, r in rows.items()}
+            wanted = resident.fetch(resident.constants, one)
+            one = {s: {m: a[device] for m, a in images.items()} for s, images in batch.items()}
+            got = tfdata.fetch(tfdata.constants, one)
+            for stream, images in wanted.items():
+                assert set(got[stream]) == set(images)
+                for name, image in images.items():
+                    assert got[stream][name].dtype == np.uint8
+                    np.testing.assert_array_equal(got[stream][name], image)
 
 
 def write_npz(path, **changes):

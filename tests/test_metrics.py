@@ -23,15 +23,26 @@ def test_one_value_has_no_standard_error():
     assert one.stderr is None
 
 
+def test_means_come_back_from_json_to_the_bit():
+    means = metrics.Means()
+    means.add({'loss': np.float32([0.1, 0.7]), 'x_bound': np.float32(3.3)})
+    again = metrics.Means.from_json(json.loads(json.dumps(means.to_json())))
+    for one in (means, again):
+        one.add({'loss': np.float32(0.3)})
+    assert again.report(1) == means.report(1)
+
+
 def test_rows_beyond_the_step_are_dropped_when_a_run_goes_on(tmp_path):
     path = tmp_path / 'metrics.jsonl'
-    writer = metrics.MetricsWriter(path)
+    writer = metrics.MetricsWriter(tmp_path)
     for step in (1, 2, 3):
         writer.write(step, 'updates', {'loss': step / 2})
     with path.open('a') as file:
         file.write('{"step": 4, "ki')  # a kill in the middle of a line
-    writer = metrics.MetricsWriter(path, keep_until=2)
+    writer.close()
+    writer = metrics.MetricsWriter(tmp_path, keep_until=2)
     writer.write(3, 'updates', {'loss': 9.0})
+    writer.close()
     assert metrics.read_metrics(path) == [
         {'step': s, 'kind': 'updates', 'loss': loss} for s, loss in [(1, 0.5), (2, 1.0), (3, 9.0)]
     ]

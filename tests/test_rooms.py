@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     'types': 0,
     'config': 1, 'keys': 1, 'distributions': 1, 'layers': 1, 'parallel': 1, 'checkpoint': 1,
-    'metrics': 1,
+    'metrics': 1, 'process': 1,
     'optimizer': 2, 'networks': 2, 'data.pairing': 1, 'data.mnist': 2,
     'data': 3, 'data.streams': 3, 'fusion': 3,
     'model': 4,

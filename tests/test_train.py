@@ -47,7 +47,7 @@ class Harness:
         for step in range(first, first + count):
             state, logged = self.update(
                 state, parallel.replicate(self.feed.constants),
-                parallel.split(self.feed.minibatch(step)), parallel.replicate(values),
+                parallel.split(next(self.feed.minibatches(step))), parallel.replicate(values),
             )  # fmt: skip
         return jax.device_get(state), jax.device_get(logged)
 
@@ -99,7 +99,7 @@ def test_free_bits_are_of_the_minibatch_mean(joint):
     _, floored = joint.run(joint_weight=jnp.float32(0.0), free_bits=jnp.float32(psi))
     mean_first = mean_last = 0.0
     for name in ('x', 'y'):
-        rows = joint.feed.minibatch(0)[name].ravel()
+        rows = next(joint.feed.minibatches(0))[name].ravel()
         root = keys.fold(jax.random.key(joint.config.seed), keys.TRAIN, 0, 1 + (name == 'y'))
 
         def kl(row, place, name=name, root=root):
@@ -140,7 +140,7 @@ def test_the_state_is_donated(joint):
     state = parallel.replicate(joint.initial)
     joint.update(
         state, parallel.replicate(joint.feed.constants),
-        parallel.split(joint.feed.minibatch(0)), parallel.replicate(train.hyperparameters(joint.config)),
+        parallel.split(next(joint.feed.minibatches(0))), parallel.replicate(train.hyperparameters(joint.config)),
     )  # fmt: skip
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
 
@@ -204,8 +204,8 @@ def test_a_run_taken_up_again_ends_as_if_never_stopped(tmp_path):
                 )
         with open_checkpoints(folder / 'checkpoints') as checkpoints:
             like = train.abstract_state(config, model)
-            state = checkpoints.restore_state(checkpoints.latest_step(), like)
-            return state, checkpoints.best_step(), (folder / 'metrics.jsonl').read_text()
+            latest, best = checkpoints.restore_latest(like), checkpoints.restore_best(like)
+            return latest.state, best.step, (folder / 'metrics.jsonl').read_text()
 
     whole, parts = run(tmp_path / 'whole', 4), run(tmp_path / 'parts', 2, 4)
     jax.tree.map(np.testing.assert_array_equal, whole[0], parts[0])

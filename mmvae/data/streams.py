@@ -6,7 +6,9 @@ a run resumes with the very next minibatch, and any two feeds see the same ones.
 """
 
 import functools
-from collections.abc import Mapping
+import itertools
+import os
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,8 +96,8 @@ def initial_rows(data: DataSet, seed: int, size: int) -> dict[str, np.ndarray]:
 class ResidentFeed:
     """The training arrays live on the devices and the update gathers from them.
 
-    A feed has three parts: `constants`, placed once; `minibatch(step)`, on the host; and
-    `fetch(constants, minibatch)`, inside the compiled update.
+    A feed has three parts: `constants`, placed once; `minibatches(first)`, on the host; and
+    `fetch(constants, minibatch)`, inside the compiled update. All feeds give the same bytes.
     """
 
     def __init__(self, data: DataSet, streams: list[Stream], num_devices: int):
@@ -103,9 +105,10 @@ class ResidentFeed:
         self._streams = streams
         self._num_devices = num_devices
 
-    def minibatch(self, step: int) -> dict[str, np.ndarray]:
-        """Stream name -> indices, [devices, batch_size / devices]."""
-        return {s.name: s.minibatch(step).reshape(self._num_devices, -1) for s in self._streams}
+    def minibatches(self, first: int) -> Iterator[dict[str, np.ndarray]]:
+        """From update `first` on: stream name -> indices, [devices, batch_size / devices]."""
+        for step in itertools.count(first):
+            yield {s.name: s.minibatch(step).reshape(self._num_devices, -1) for s in self._streams}
 
     def fetch(self, constants: Mapping[str, Array], minibatch: Any) -> dict[str, dict[str, Array]]:
         """Stream name -> modality name -> uint8 [batch_size / devices, H, W, C]."""
@@ -113,3 +116,50 @@ class ResidentFeed:
             s.name: {m: constants[m][minibatch[s.name]] for m in s.modalities}
             for s in self._streams
         }
+
+
+class TfdataFeed:
+    """tf.data gathers the minibatches on the host, ahead of the update that takes them."""
+
+    constants: Mapping[str, np.ndarray] = {}
+
+    def __init__(self, data: DataSet, streams: list[Stream], num_devices: int):
+        self._images = data.splits['train'].images
+        self._streams = streams
+        self._num_devices = num_devices
+
+    def minibatches(self, first: int) -> Iterator[dict[str, dict[str, np.ndarray]]]:
+        """From update `first` on: stream name -> modality name -> uint8 [devices, ..., H, W, C]."""
+        os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # notes on its own build
+        import tensorflow as tf
+
+        tf.config.set_visible_devices([], 'GPU')  # JAX's
+        images = {name: tf.constant(a) for name, a in self._images.items()}
+
+        def indices(step):
+            return [s.minibatch(int(step)) for s in self._streams]
+
+        def gather(step):
+            rows = tf.numpy_function(indices, [step], [tf.int32] * len(self._streams))
+            return {
+                s.name: {m: self._split(tf.gather(images[m], r), s, m) for m in s.modalities}
+                for s, r in zip(self._streams, rows, strict=True)
+            }
+
+        steps = tf.data.Dataset.range(first, 2**62)
+        dataset = steps.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        yield from dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
+
+    def _split(self, batch, stream: Stream, modality: str):
+        """[B, H, W, C] as [devices, B / devices, H, W, C]."""
+        import tensorflow as tf
+
+        size = stream.batch_size // self._num_devices
+        return tf.reshape(batch, (self._num_devices, size, *self._images[modality].shape[1:]))
+
+    def fetch(self, constants: Any, minibatch: dict[str, dict[str, Array]]) -> Any:
+        del constants
+        return minibatch
+
+
+FEEDS = {'resident': ResidentFeed, 'tfdata': TfdataFeed}

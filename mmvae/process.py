@@ -1,0 +1,107 @@
+"""The process and its folder: one process a folder, a log, signals, where a run came from."""
+
+import contextlib
+import fcntl
+import logging
+import platform
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from mmvae.types import InputError
+
+_log = logging.getLogger('mmvae')
+_PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
+
+
+@contextlib.contextmanager
+def lock(workdir: Path) -> Iterator[None]:
+    """Makes the folder and holds it; the system lets go of it however the process ends.
+
+    Raises:
+      InputError: another process holds it, or it cannot be written.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = (workdir / '.lock').open('a')
+    except OSError as error:
+        raise InputError(f'--workdir: {workdir} cannot be written ({error})') from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f'--workdir: {workdir} is in use by another process; wait for it, or give '
+                'another folder'
+            ) from error
+        yield
+
+
+@contextlib.contextmanager
+def log_to(path: Path) -> Iterator[None]:
+    """Sends what `mmvae` logs to the terminal and to the end of a file."""
+    formatter = logging.Formatter('%(asctime)s %(message)s', '%Y-%m-%d %H:%M:%S')
+    handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(path)]
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
+    _log.propagate = False
+    try:
+        with logging_redirect_tqdm([_log]):  # lines appear above the bar, not in it
+            yield
+    finally:
+        for handler in handlers:
+            _log.removeHandler(handler)
+            handler.close()
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[Callable[[], int | None]]:
+    """A function that gives the signal that asked the process to stop, or None.
+
+    SIGTERM and Ctrl-C are only noted, so that the caller can save first. A second one acts
+    at once.
+    """
+    received: list[int] = []
+
+    def note(number, frame):
+        del frame
+        received.append(number)
+        signal.signal(number, previous[number])
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: received[0] if received else None
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def versions() -> dict[str, str]:
+    """Python's and the packages' versions."""
+    found = {'python': platform.python_version()}
+    return found | {name: metadata.version(name) for name in _PACKAGES}
+
+
+def commit() -> str | None:
+    """The git commit of the code, with '+' where files differ from it; None without git."""
+
+    def git(*arguments):
+        command = ['git', '-C', str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git('rev-parse', 'HEAD') + ('+' if git('status', '--porcelain', '-uno') else '')
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def command() -> str:
+    return shlex.join(sys.argv)
