@@ -18,7 +18,9 @@ _CONFIG = config_flags.DEFINE_config_file(
     lock_config=True,
 )
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; default runs/EXPERIMENT-HASH.')
-_DATA_DIR = flags.DEFINE_string('data_dir', None, 'Folder with mnist.npz.')
+_DATA_DIR = flags.DEFINE_string(
+    'data_dir', None, 'Folder with mnist.npz, or of TensorFlow Datasets.'
+)
 _MODE = flags.DEFINE_enum('mode', 'train', _MODES, 'What to do with the run.')
 _SPLIT = flags.DEFINE_enum(
     'split', 'test', ('train', 'validation', 'test'), 'What --mode=encode encodes.'

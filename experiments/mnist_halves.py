@@ -2,8 +2,9 @@
 
 python launch.py --config=experiments/mnist_halves.py --data_dir=DIR_OF_mnist.npz
 
-The thesis reaches a joint bound of -95 nats; its author's published code trains for 150,000
-updates and stands at -102.5 after 8,000.
+3,000 updates take 11 minutes on two CPU cores and reach a joint test bound of -104.1 +- 0.3
+nats. The thesis reaches -95; its author's published code trains for 150,000 updates and stands
+at -107.5 after 3,000 and -102.5 after 8,000.
 """
 
 from experiments import base

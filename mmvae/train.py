@@ -18,7 +18,7 @@ import optax
 
 from mmvae import evaluate, keys, metrics, objectives, parallel
 from mmvae.checkpoint import Checkpoints
-from mmvae.config import Config, OptimizerConfig
+from mmvae.config import Config
 from mmvae.data import DataSet
 from mmvae.data.streams import FEEDS, PAIRED, initial_rows, make_streams
 from mmvae.model import MultimodalVAE, init_params, observe
@@ -92,12 +92,16 @@ def abstract_state(config: Config, model: MultimodalVAE) -> TrainState:
 def make_update(
     model: MultimodalVAE,
     objective: objectives.Objective,
-    optimizer: OptimizerConfig,
+    optimizer: Callable[[Array], optax.GradientTransformation],
     fetch: Callable[[Any, Any], dict[str, dict[str, Array]]],
     stream_numbers: dict[str, int],
     num_samples: int = 1,
 ) -> Callable:
     """The update (state, constants, minibatch, hyper) -> (state, metrics), for `map_update`.
+
+    Args:
+      optimizer: makes the optimiser of a learning rate, which is traced.
+      fetch: the feed's, from (constants, minibatch) to uint8 pixels by stream and modality.
 
     The metrics are means over the global minibatch, in nats: `loss`, what is minimised,
     and for each stream its plain bound, free of lambda and psi, and that bound's KL.
@@ -132,8 +136,9 @@ def make_update(
         batches = fetch(constants, minibatch)
         gradient, logged = jax.grad(loss, has_aux=True)(state.params, batches, state.step, hyper)
         gradient = parallel.mean_over_devices(gradient)
-        step = rmsprop_nesterov(optimizer, hyper.learning_rate)
-        change, opt_state = step.update(gradient, state.opt_state, state.params)
+        change, opt_state = optimizer(hyper.learning_rate).update(
+            gradient, state.opt_state, state.params
+        )
         params = optax.apply_updates(state.params, change)
         return TrainState(state.step + 1, params, opt_state), logged
 
@@ -203,7 +208,8 @@ def train(
     streams = make_streams(data, settings.batch, config.data.seed)
     feed = FEEDS[config.data.feed](data, streams, parallel.device_count())
     update = make_update(
-        model, objectives.OBJECTIVES[config.objective.name], config.optimizer, feed.fetch,
+        model, objectives.OBJECTIVES[config.objective.name],
+        functools.partial(rmsprop_nesterov, config.optimizer), feed.fetch,
         {s.name: s.number for s in streams}, config.objective.num_samples,
     )  # fmt: skip
     evaluator = evaluate.Evaluator(model, config.eval)

@@ -1,3 +1,6 @@
+import sys
+import types
+
 import numpy as np
 import pytest
 
@@ -166,9 +169,6 @@ def test_a_file_that_is_not_mnist_is_refused(tmp_path):
         with pytest.raises(InputError, match=message):
             data_sets.load(config, str(tmp_path))
 
-    with pytest.raises(InputError, match='--data_dir: not given'):
-        data_sets.load(config, None)
-    refused('no such file')
     write_npz(path, x_test=np.zeros((10, 28, 28), np.uint8))
     refused(r'x_test is uint8 \(10, 28, 28\); wanted uint8 \(10000, 28, 28\)')
     write_npz(path, y_train=np.zeros(60000))
@@ -183,3 +183,48 @@ def test_a_file_that_is_not_mnist_is_refused(tmp_path):
     refused('cannot be read')
     path.write_bytes(b'not a zip file')
     refused('cannot be read')
+
+
+def test_mnist_that_is_neither_there_nor_downloadable_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(mnist, '_can_reach', lambda host: False)
+    config = small.make_config(data__name='mnist').data
+    with pytest.raises(InputError, match='mnist.npz .* no network'):
+        data_sets.load(config, str(tmp_path))
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setitem(sys.modules, 'tensorflow', None)
+    monkeypatch.setitem(sys.modules, 'tensorflow_datasets', None)
+    with pytest.raises(InputError, match='downloading needs tensorflow-datasets'):
+        data_sets.load(config, str(tmp_path))
+
+
+def test_tfds_gives_the_same_digits_as_the_file(tmp_path, monkeypatch):
+    """Through a stand-in for TFDS' prepared files: what is read, typed and split."""
+    rng = np.random.default_rng(0)
+    images = {n: rng.integers(0, 256, (n, 28, 28), np.uint8) for n in (60000, 10000)}
+    sizes = {'train': 60000, 'test': 10000}
+
+    class Builder:
+        def is_prepared(self):
+            return True
+
+        def as_dataset(self, split, batch_size, shuffle_files):
+            assert batch_size == -1
+            assert not shuffle_files
+            n = sizes[split]
+            return {'image': images[n][..., None], 'label': np.arange(n) % 10}
+
+    tfds = types.SimpleNamespace(builder=lambda name, data_dir: Builder(), as_numpy=lambda d: d)
+    monkeypatch.setitem(sys.modules, 'tensorflow', types.ModuleType('tensorflow'))
+    monkeypatch.setitem(sys.modules, 'tensorflow_datasets', tfds)
+    config = small.make_config(data__name='mnist').data
+    through_tfds = data_sets.load(config, str(tmp_path))
+    write_npz(
+        tmp_path / 'mnist.npz', x_train=images[60000], x_test=images[10000],
+        y_train=np.uint8(np.arange(60000) % 10), y_test=np.uint8(np.arange(10000) % 10),
+    )  # fmt: skip
+    from_file = data_sets.load(config, str(tmp_path))
+    for split, examples in from_file.splits.items():
+        assert through_tfds.splits[split].labels.dtype == np.uint8
+        np.testing.assert_array_equal(through_tfds.splits[split].labels, examples.labels)
+        for name, image in examples.images.items():
+            np.testing.assert_array_equal(through_tfds.splits[split].images[name], image)

@@ -148,8 +148,6 @@ REFUSALS = {
     'config without get_config': (['--config=mmvae/keys.py'], ['mmvae/keys.py', 'get_config']),
     'unknown mode': (['--mode=fly'], ['mode', 'fly', 'train']),
     'stray word': (['objective.free_bits=1'], ['objective.free_bits=1', '--config.FIELD=VALUE']),
-    'no data directory': (['--config.data.name=mnist'], ['--data_dir', 'mnist.npz']),
-    'missing data file': (['--config.data.name=mnist', '--data_dir=tests'], ['tests/mnist.npz', 'no such file']),
     'strides that do not fit': (['--config.model.strides=(2,2,2,2,2)'], ['model.strides', '1x2']),
     'objective of one modality': (['--config.objective.name=single'], ['objective.name', 'single', 'x, y']),
     'eval of no run': (['--mode=eval', '--workdir=tests'], ['--workdir', 'tests', 'config.json']),

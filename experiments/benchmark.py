@@ -1,0 +1,162 @@
+"""How fast an update is, and where its time goes.
+
+python -m experiments.benchmark [--json=FILE]
+
+On the data of nobody (random bytes), so it needs no files. Run it on an idle machine: it
+prints the median of several calls. Models: the MNIST halves of section 7.3 (64 pairs and 128
++ 128 unpaired halves), and the single-modality CNN-VAE of section 7.2 (batch 256).
+"""
+
+import functools
+import json
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+
+from experiments import base
+from mmvae import config as config_module
+from mmvae import objectives, parallel, train
+from mmvae.data import DataSet, Split, modalities, pairing
+from mmvae.data.streams import ResidentFeed, make_streams
+from mmvae.metrics import table
+from mmvae.model import MultimodalVAE, observe
+from mmvae.optimizer import rmsprop_nesterov
+
+_JSON = flags.DEFINE_string('json', None, 'Also writes the numbers to this file.')
+_CALLS = flags.DEFINE_integer('calls', 15, 'Timed calls of each part.', lower_bound=1)
+
+
+def halves():
+    return config_module.parse(base.get_config())
+
+
+def cnn_vae():
+    config = base.get_config()
+    config.data.view = 'whole'
+    config.data.num_pairs = 0
+    config.model.latent_dim = 50
+    config.model.hidden = 450
+    config.objective.name = 'single'
+    config.train.batch.unpaired = 256
+    return config_module.parse(config)
+
+
+def seconds(call, calls):
+    """The median time of call(), which returns arrays, after one call that compiles it."""
+    jax.block_until_ready(call())
+    times = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        jax.block_until_ready(call())
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def random_data(config):
+    rng = np.random.default_rng(0)
+    made = modalities(config.data)
+    images = {m.name: rng.integers(0, 256, (2000, *m.shape), np.uint8) for m in made}
+    split = Split(images, np.zeros(2000, np.uint8), np.arange(2000))
+    names = tuple(images)
+    streams = pairing.assign(np.arange(2000), names, config.data.num_pairs)
+    return DataSet(made, dict.fromkeys(('train', 'validation', 'test'), split), streams)
+
+
+def measure(config, calls):
+    """Part of an update -> seconds. The parts overlap: 'update' is the whole."""
+    data = random_data(config)
+    objective = objectives.OBJECTIVES[config.objective.name]
+    model = MultimodalVAE(data.modalities, config.model, objective.joint_posterior)
+    streams = make_streams(data, config.train.batch, config.data.seed)
+    feed = ResidentFeed(data, streams, parallel.device_count())
+    numbers = {s.name: s.number for s in streams}
+    optimizer = functools.partial(rmsprop_nesterov, config.optimizer)
+    update = parallel.map_update(
+        train.make_update(model, objective, optimizer, feed.fetch, numbers)
+    )
+    initial = train.initial_state(config, model, train.initial_pixels(config, data))
+    holder = [parallel.replicate(initial)]
+    constants = parallel.replicate(feed.constants)
+    hyper = parallel.replicate(train.hyperparameters(config))
+    minibatch = parallel.split(next(feed.minibatches(0)))
+
+    def whole_update():
+        holder[0], logged = update(holder[0], constants, minibatch, hyper)
+        return logged
+
+    found = {'update': seconds(whole_update, calls)}
+    params = jax.device_get(holder[0].params)
+    rows = {s.name: (s.modalities, s.minibatch(0)) for s in streams}
+    pixels = {
+        name: {m: data.splits['train'].images[m][r] for m in observed}
+        for name, (observed, r) in rows.items()
+    }
+    keys = {name: jax.random.split(jax.random.key(0), len(r)) for name, (_, r) in rows.items()}
+
+    @jax.jit
+    def binarise(pixels):
+        see = functools.partial(observe, model.modalities)
+        return {name: jax.vmap(see)(batch, keys[name]) for name, batch in pixels.items()}
+
+    seen = binarise(pixels)
+    found['binarise'] = seconds(lambda: binarise(pixels), calls)
+
+    def encode(params, seen):
+        q = [model.apply({'params': params}, x, method='encode') for x in seen.values()]
+        return sum(jnp.sum(leaf) for leaf in jax.tree.leaves(q))
+
+    def decode(params, zs):
+        total = 0.0
+        for name, (observed, _) in rows.items():
+            p = model.apply({'params': params}, zs[name], observed, method='decode')
+            total += sum(jax.vmap(lambda p, x: p.log_prob(x))(p[m], seen[name][m]).sum() for m in p)
+        return total
+
+    dim = config.model.latent_dim
+    zs = {
+        name: jax.random.normal(jax.random.key(1), (len(r), dim)) for name, (_, r) in rows.items()
+    }
+    # The encoder's input needs no gradient, the decoder's does.
+    for name, function, argument, wrt in [
+        ('encode', encode, seen, 0),
+        ('decode', decode, zs, (0, 1)),
+    ]:
+        forward, both = jax.jit(function), jax.jit(jax.grad(function, argnums=wrt))
+        found[f'{name} forward'] = seconds(lambda f=forward, a=argument: f(params, a), calls)
+        found[f'{name} forward and backward'] = seconds(
+            lambda f=both, a=argument: f(params, a), calls
+        )
+
+    @jax.jit
+    def step(gradient, opt_state):
+        return optimizer(1e-3).update(gradient, opt_state)
+
+    opt_state = jax.device_get(holder[0].opt_state)
+    found['optimiser'] = seconds(lambda: step(params, opt_state), calls)
+    return found
+
+
+def main(argv):
+    del argv
+    found = {c.__name__: measure(c(), _CALLS.value) for c in (halves, cnn_vae)}
+    device = f'{jax.local_device_count()} x {jax.local_devices()[0].device_kind}'
+    print(f'jax {jax.__version__}, {device}; median of {_CALLS.value} calls')
+    rows = [('', 'ms', 'of the update', 'updates a second')]
+    for model, parts in found.items():
+        for part, value in parts.items():
+            rate = f'{1 / value:.2f}' if part == 'update' else ''
+            rows.append(
+                (f'{model}: {part}', f'{1e3 * value:.1f}', f'{value / parts["update"]:.2f}', rate)
+            )
+    print(table(rows))
+    if _JSON.value:
+        with open(_JSON.value, 'w') as file:
+            json.dump({'jax': jax.__version__, 'device': device, 'seconds': found}, file, indent=1)
+
+
+if __name__ == '__main__':
+    app.run(main)

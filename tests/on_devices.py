@@ -1,0 +1,84 @@
+"""Run as `python -m tests.on_devices COUNT OUT.npz`: updates on so many forced CPU devices."""
+
+import functools
+import os
+import sys
+
+
+def main(count, path):
+    os.environ['XLA_FLAGS'] = f'--xla_force_host_platform_device_count={count}'
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    import optax
+
+    from mmvae import objectives, parallel, train
+    from mmvae.data.streams import ResidentFeed, make_streams
+    from mmvae.model import MultimodalVAE
+    from mmvae.optimizer import rmsprop_nesterov
+    from tests import small
+
+    assert parallel.device_count() == count
+    data = small.make_data()
+    config = small.make_config(
+        model__network='dense', train__batch__paired=8, train__batch__unpaired=8
+    )
+    model = MultimodalVAE(data.modalities, config.model)
+    streams = make_streams(data, config.train.batch, config.data.seed)
+    feed = ResidentFeed(data, streams, count)
+    initial = train.initial_state(config, model, train.initial_pixels(config, data))
+    constants = parallel.replicate(feed.constants)
+    whole_mean = parallel.mean_over_devices
+
+    def is_gradient(tree):
+        return isinstance(tree, dict) and 'encoders_x' in tree
+
+    variants = {
+        'right': whole_mean,
+        'gradient of one device': lambda tree: tree if is_gradient(tree) else whole_mean(tree),
+        'free bits of one device': lambda tree: whole_mean(tree) if is_gradient(tree) else tree,
+    }
+    psi = 1.2  # between the KLs of the dimensions
+    optimizers = {
+        'sgd': (optax.sgd, 1),
+        'rmsprop': (functools.partial(rmsprop_nesterov, config.optimizer), 3),
+    }
+
+    def run(optimizer, updates, psi):
+        update = train.make_update(
+            model, objectives.OBJECTIVES['joint'], optimizer, feed.fetch,
+            {s.name: s.number for s in streams},
+        )  # fmt: skip
+        state = train.TrainState(jnp.int32(0), initial.params, optimizer(1e-3).init(initial.params))
+        state = parallel.replicate(jax.device_get(state))
+        hyper = train.hyperparameters(config)._replace(free_bits=jnp.float32(psi))
+        mapped, hyper = parallel.map_update(update), parallel.replicate(hyper)
+        for _, minibatch in zip(range(updates), feed.minibatches(0), strict=False):
+            state, logged = mapped(state, constants, parallel.split(minibatch), hyper)
+        return state, jax.device_get(logged)
+
+    def flat(params):
+        return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(jax.device_get(params))])
+
+    found = {'initial': flat(initial.params)}
+    for variant, mean in variants.items():
+        if variant != 'right' and count != 4:
+            continue
+        parallel.mean_over_devices = mean
+        for name, (optimizer, updates) in optimizers.items():
+            state, logged = run(optimizer, updates, psi)
+            found[f'{variant}, {name}'] = flat(state.params)
+            if variant == 'right':
+                parallel.check_replicas(state)
+            if (variant, name) == ('right', 'sgd'):
+                _, plain = run(optimizer, updates, psi=0.0)
+                found |= {'loss': logged['loss'], 'plain loss': plain['loss']}
+                kls = {s: plain[f'{s}_kl'] for s in ('paired', 'x', 'y')}
+                found['all floored'] = sum(
+                    (0.3 if s == 'paired' else 1.0) * (psi * 3 - kl) for s, kl in kls.items()
+                )
+    np.savez(path, **found)
+
+
+if __name__ == '__main__':
+    main(int(sys.argv[1]), sys.argv[2])
