@@ -56,10 +56,11 @@ class Checkpoints:
         try:
             self._manager.save(step, args=args, metrics=scores)
         except Exception as error:  # orbax raises more than OSError for a full disk
+            there_is = f'the one of update {kept} is kept' if kept else 'there is no earlier one'
             raise RunError(
                 f'the checkpoint of update {step} could not be written to '
-                f'{self._manager.directory} ({_first_line(error)}). The last one is of update '
-                f'{kept}: make room, and the same command goes on from there'
+                f'{self._manager.directory}, and {there_is} ({_first_line(error)}). Make room, '
+                'and the same command goes on'
             ) from error
 
     def latest_step(self) -> int | None:

@@ -147,6 +147,8 @@ def _measure(config: Config, workdir: Path, data: DataSet) -> None:
     like = training.abstract_state(config, model)
     with open_checkpoints(workdir / 'checkpoints') as checkpoints:
         latest, best = checkpoints.restore_latest(like), checkpoints.restore_best(like)
+    if not best:
+        raise InputError(f'--workdir: {workdir} has not been validated yet; train it further')
     progress = training.Progress.from_json(latest.meta)
     params = best.state.params
     evaluator = evaluate.Evaluator(model, config.eval)
@@ -284,8 +286,9 @@ def _device() -> str:
 
 
 def _is_free(workdir: Path) -> bool:
-    """Whether a run may begin there: an empty folder, but for a lock that was let go."""
-    return workdir.is_dir() and all(p.name == '.lock' for p in workdir.iterdir())
+    """Whether a run may begin there: a folder with no more than a kill at the start leaves."""
+    left = {'.lock', 'log.txt', 'config.partial.json'}
+    return workdir.is_dir() and {p.name for p in workdir.iterdir()} <= left
 
 
 def _split_arrays(data: DataSet) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """launch.py as a user meets it: a whole run, and what it refuses."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,9 +23,9 @@ TINY = [
 ]  # fmt: skip
 
 
-def launch(*flags, cwd=ROOT):
+def launch(*flags, env=None):
     command = [sys.executable, str(ROOT / 'launch.py'), *flags]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
 
 
 @pytest.fixture(scope='module')
@@ -143,20 +144,44 @@ REFUSALS = {
     'misspelt section': (['--config.objctive.free_bits=1'], ['objctive', 'Did you mean objective?']),
     'misspelt flag': (['--wrkdir=x'], ["'wrkdir'", 'workdir']),
     'wrong type': (['--config.train.num_updates=many'], ['config.train.num_updates', 'many']),
-    'out of range': (['--config.objective.free_bits=-1'], ['objective.free_bits', '-1.0', 'at least 0']),
+    'a fraction of an update': (['--config.train.num_updates=1.5'], ['config.train.num_updates', '1.5']),
+    'no updates': (['--config.train.num_updates=0'], ['train.num_updates', '0', 'at least 1']),
+    'negative weight': (['--config.objective.joint_weight=-1'], ['objective.joint_weight', '-1.0', 'at least 0']),
+    'weight not finite': (['--config.objective.joint_weight=inf'], ['objective.joint_weight', 'inf', 'finite']),
+    'negative psi': (['--config.objective.free_bits=-1'], ['objective.free_bits', '-1.0', 'at least 0']),
+    'psi not a number': (['--config.objective.free_bits=nan'], ['objective.free_bits', 'nan', 'finite']),
+    'rate of zero': (['--config.optimizer.learning_rate=0'], ['optimizer.learning_rate', '0.0', 'above 0']),
+    'more pairs than examples': (['--config.data.num_pairs=4001'], ['data.num_pairs', '4001', '4000']),
+    'nothing to train on': (
+        ['--config.data.num_pairs=0', '--config.train.batch.unpaired=0'], ['train.batch', 'trains on none']
+    ),
+    'strides that do not fit': (['--config.model.strides=(2,2,2,2,2)'], ['model.strides', '1x2']),
+    'unknown objective': (['--config.objective.name=jont'], ['objective.name', 'jont', "'joint'"]),
+    'unknown data set': (['--config.data.name=mnst'], ['data.name', 'mnst', "'mnist5k'"]),
+    'unknown feed': (['--config.data.feed=pigeon'], ['data.feed', 'pigeon', "'tfdata'"]),
+    'unknown mode': (['--mode=fly'], ['mode', 'fly', 'train']),
+    'joint objective of one modality': (
+        ['--config.data.view=whole', '--config.data.num_pairs=0'], ['objective.name', "'joint'", "'single'"]
+    ),
+    'single objective of two': (['--config.objective.name=single'], ['objective.name', 'single', 'x, y']),
     'no config file': (['--config=experiments/nothing.py'], ['experiments/nothing.py', 'no such file']),
     'config without get_config': (['--config=mmvae/keys.py'], ['mmvae/keys.py', 'get_config']),
-    'unknown mode': (['--mode=fly'], ['mode', 'fly', 'train']),
     'stray word': (['objective.free_bits=1'], ['objective.free_bits=1', '--config.FIELD=VALUE']),
-    'strides that do not fit': (['--config.model.strides=(2,2,2,2,2)'], ['model.strides', '1x2']),
-    'objective of one modality': (['--config.objective.name=single'], ['objective.name', 'single', 'x, y']),
+    'a file that is not mnist.npz': (
+        ['--config.data.name=mnist', '--data_dir={bad}'], ['{bad}/mnist.npz', 'cannot be read']
+    ),
+    'workdir that is a file': (['--workdir=README.md'], ['--workdir', 'README.md']),
+    'workdir that cannot be': (['--workdir=README.md/run'], ['--workdir', 'README.md/run', 'cannot be written']),
+    'workdir of something else': (['--workdir=tests'], ['--workdir', 'tests', 'not the folder of a run']),
     'eval of no run': (['--mode=eval', '--workdir=tests'], ['--workdir', 'tests', 'config.json']),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize('case', REFUSALS)
 def test_bad_input_is_one_clear_line_and_exit_code_2(case, tmp_path):
-    flags, words = REFUSALS[case]
+    (tmp_path / 'bad').mkdir()
+    (tmp_path / 'bad' / 'mnist.npz').write_bytes(b'PK not a zip file')
+    flags, words = ([w.format(bad=tmp_path / 'bad') for w in part] for part in REFUSALS[case])
     workdir = tmp_path / 'run'
     given = [] if any(f.startswith('--workdir') for f in flags) else [f'--workdir={workdir}']
     done = launch(*flags, *given)
@@ -168,6 +193,22 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(case, tmp_path):
     assert not workdir.exists()
 
 
+def test_a_batch_that_the_devices_do_not_divide_is_refused(tmp_path):
+    environment = {**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=3'}
+    done = launch(f'--workdir={tmp_path / "run"}', env=environment)
+    assert done.returncode == 2
+    assert 'train.batch.paired: 64 given; allowed: multiples of the 3 local devices' in done.stderr
+    assert not (tmp_path / 'run').exists()
+
+
+def test_eval_of_a_run_without_a_checkpoint_is_refused(finished, tmp_path):
+    shutil.copy(finished[0] / 'config.json', tmp_path)
+    done = launch('--mode=eval', f'--workdir={tmp_path}')
+    assert done.returncode == 2
+    assert 'no checkpoint yet' in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ['config.json']
+
+
 def test_a_folder_of_another_config_is_refused_and_kept(finished):
     workdir, _ = finished
     before = {p: p.stat().st_mtime_ns for p in workdir.rglob('*')}
@@ -177,6 +218,7 @@ def test_a_folder_of_another_config_is_refused_and_kept(finished):
             ['objective.joint_weight: 0.3 there, 0.5 here'],
         ),
         ([*TINY, '--config.train.num_updates=3'], ['train.num_updates', '3', '4']),
+        ([*TINY, '--config.data.num_pairs=9'], ['data.num_pairs: 10 there, 9 here']),
     ]:
         done = launch(*flags, f'--workdir={workdir}')
         assert done.returncode == 2
