@@ -106,15 +106,18 @@ def measure(config, calls):
     found['binarise'] = seconds(lambda: binarise(pixels), calls)
 
     def encode(params, seen):
-        q = [model.apply({'params': params}, x, method='encode') for x in seen.values()]
+        def example(x):
+            return model.apply({'params': params}, x, method='encode')
+
+        q = [parallel.map_minibatch(example)(x) for x in seen.values()]
         return sum(jnp.sum(leaf) for leaf in jax.tree.leaves(q))
 
     def decode(params, zs):
-        total = 0.0
-        for name, (observed, _) in rows.items():
-            p = model.apply({'params': params}, zs[name], observed, method='decode')
-            total += sum(jax.vmap(lambda p, x: p.log_prob(x))(p[m], seen[name][m]).sum() for m in p)
-        return total
+        def example(z, x):
+            p = model.apply({'params': params}, z, tuple(x), method='decode')
+            return sum(p[m].log_prob(x[m]) for m in p)
+
+        return sum(parallel.map_minibatch(example)(zs[n], x).sum() for n, x in seen.items())
 
     dim = config.model.latent_dim
     zs = {

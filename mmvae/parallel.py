@@ -6,10 +6,12 @@ with in_axes=None and leaves with out_axes=None. JAX does not check that the rep
 agree, so a forgotten `mean_over_devices` stays silent.
 """
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -70,6 +72,28 @@ def map_examples(function: Callable) -> Callable:
     `batch` and the results are split: [devices, batch / devices, ...].
     """
     return jax.pmap(function, axis_name=AXIS, in_axes=(None, 0))
+
+
+def map_minibatch(function: Callable, piece: int | None = None) -> Callable:
+    """jax.vmap(function), in pieces of `piece` examples one after the other.
+
+    None chooses for the backend. XLA's CPU convolutions wait for memory: what 32 examples
+    leave behind stays in the cache, and two pieces run side by side where one operation
+    keeps no two cores busy. A CNN-VAE's update takes 0.22 s in pieces of 32, 0.25 s in
+    pieces of 64 and 0.31 s in one of 256 (2 cores), and three times as long to compile.
+    The pieces are unrolled, because inside a loop convolutions have one thread.
+    """
+
+    def mapped(*arguments):
+        size = len(jax.tree.leaves(arguments)[0])
+        step = piece or (32 if jax.default_backend() == 'cpu' else size)
+        pieces = [slice(i, i + step) for i in range(0, size, step)]
+        results = [
+            jax.vmap(function)(*jax.tree.map(operator.itemgetter(p), arguments)) for p in pieces
+        ]
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)
+
+    return mapped
 
 
 def mean_over_devices(tree: Any) -> Any:

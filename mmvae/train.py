@@ -120,7 +120,9 @@ def make_update(
             places = parallel.device_index() * size + jnp.arange(size)
             key = keys.fold(hyper.key, keys.TRAIN, step, stream_numbers[name])
             example_keys = jax.vmap(lambda i, key=key: keys.fold(key, i))(places)
-            bounds = jax.vmap(example_bounds, in_axes=(None, 0, 0))(params, pixels, example_keys)
+            bounds = parallel.map_minibatch(functools.partial(example_bounds, params))(
+                pixels, example_keys
+            )
             # Over all devices, before the free bits: they are of the mean KL.
             means = jax.tree.map(lambda a: jnp.mean(a, axis=0), bounds)
             streams[name] = parallel.mean_over_devices(means)
