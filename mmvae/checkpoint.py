@@ -7,6 +7,7 @@ carries a checksum of its arrays, so that one damaged later is noticed and passe
 import contextlib
 import hashlib
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,7 +70,8 @@ class Checkpoints:
     def restore_latest(self, like: Any) -> Restored | None:
         """The newest readable checkpoint, None where there is none at all.
 
-        Unreadable ones that are newer are named in the log and removed.
+        Unreadable ones that are newer are named in the log and moved beside the folder, as
+        `unreadable_STEP`: the run goes on over their steps, and nothing is lost.
 
         Args:
           like: arrays or abstract arrays of the shapes, types and places to restore into.
@@ -81,8 +83,15 @@ class Checkpoints:
         restored = self._first_readable(steps, like)
         for step in steps:
             if restored and step > restored.step:
-                self._manager.delete(step)
+                self._move_aside(step)
         return restored
+
+    def _move_aside(self, step: int) -> None:
+        folder = Path(self._manager.directory)
+        aside = folder.with_name(f'unreadable_{step}')
+        shutil.rmtree(aside, ignore_errors=True)
+        (folder / str(step)).rename(aside)
+        self._manager.reload()
 
     def restore_best(self, like: Any) -> Restored | None:
         """The readable checkpoint of the highest score; see `restore_latest`."""

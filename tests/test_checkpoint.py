@@ -43,11 +43,14 @@ def test_the_newest_two_and_the_best_are_kept_and_restored(tmp_path):
 
 
 def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_it_used(tmp_path, caplog):
-    save_some(tmp_path, {1: -9.0, 2: -3.0})
-    damage(tmp_path, 2)
-    with caplog.at_level(logging.WARNING), open_checkpoints(tmp_path) as checkpoints:
+    folder = tmp_path / 'checkpoints'
+    save_some(folder, {1: -9.0, 2: -3.0})
+    damage(folder, 2)
+    with caplog.at_level(logging.WARNING), open_checkpoints(folder) as checkpoints:
         assert_is(checkpoints.restore_latest(state(0)), 1)
-        assert str(tmp_path / '2') in caplog.text
+        assert str(folder / '2') in caplog.text
+        assert (tmp_path / 'unreadable_2' / 'state').is_dir()
+        assert checkpoints.latest_step() == 1
         # The run goes on from there, over the same step again.
         checkpoints.save(2, state(2), {'seconds': 1.0}, -3.0)
         assert_is(checkpoints.restore_latest(state(0)), 2)
