@@ -4,7 +4,7 @@ config.json    the resolved config
 split.npz      which of the source's examples are in each split, and which are paired
 log.txt        what the terminal showed: commands, versions, validations
 metrics.jsonl  bounds over updates; tensorboard/ has the same
-checkpoints/   the newest two and the best
+checkpoints/   the newest two and the best; one that could not be read is unreadable_STEP/
 figures/       pictures of the best checkpoint
 results.json   the bounds of the best checkpoint; written last
 """
@@ -63,8 +63,8 @@ def prepare(config: Config, workdir: Path, data_dir: str | None, mode: str = 'tr
     """
     if mode != 'train':
         read_config(workdir)
-        if not any((workdir / 'checkpoints').glob('[0-9]*')):
-            raise InputError(f'--workdir: {workdir} has no checkpoint yet; train it first')
+        if not _updates_made(workdir):
+            raise _no_checkpoint(workdir)
     check_devices(config, parallel.device_count())
     data = data_sets.load(config.data, data_dir)
     check_against_data(config, data.modalities, len(data.splits['train'].labels))
@@ -278,7 +278,11 @@ def _best(config: Config, model: MultimodalVAE, workdir: Path) -> Restored:
             best = checkpoints.restore_best(training.abstract_state(config, model))
         if best:
             return best
-    raise InputError(f'--workdir: {workdir} has no checkpoint yet; train it first')
+    raise _no_checkpoint(workdir)
+
+
+def _no_checkpoint(workdir: Path) -> InputError:
+    return InputError(f'--workdir: {workdir} has no checkpoint yet; train it first')
 
 
 def _device() -> str:

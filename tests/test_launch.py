@@ -28,6 +28,16 @@ def launch(*flags, env=None):
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
 
 
+def launch_after(code, *flags):
+    """launch.py in a process that has first run `code`."""
+    script = f"""import runpy, sys
+{code}
+sys.argv = ['launch.py', *{flags!r}]
+runpy.run_path('launch.py', run_name='__main__')"""
+    command = [sys.executable, '-c', script]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
     """A tiny run from launch.py, and what it printed."""
@@ -122,6 +132,39 @@ def test_load_gives_a_model_that_translates(finished):
     bottoms = model.apply({'params': params}, z, ['y'], method='decode')['y']
     assert bottoms.mean.shape == (5, 14, 28, 1)
     assert ((bottoms.mean >= 0) & (bottoms.mean <= 1)).all()
+
+
+def test_tensorboard_shows_scalars_and_figures(finished):
+    events = b''.join(p.read_bytes() for p in (finished[0] / 'tensorboard').iterdir())
+    for tag in (b'updates/loss', b'validation/joint_bound', b'train/x_bound', b'samples'):
+        assert tag in events
+
+
+def test_a_run_needs_neither_tensorflow_nor_tensorboard(finished, tmp_path):
+    block = (
+        "for name in ('tensorflow', 'tensorflow_datasets', 'tensorboardX'):\n"
+        '    sys.modules[name] = None'
+    )
+    workdir = tmp_path / 'run'
+    flags = [flag for flag in TINY if 'data.feed' not in flag]
+    done = launch_after(block, *flags, f'--workdir={workdir}')
+    assert done.returncode == 0, done.stderr
+    results = json.loads((workdir / 'results.json').read_text())
+    assert results['config']['data']['feed'] == 'resident'
+    assert results['test'] == json.loads((finished[0] / 'results.json').read_text())['test']
+    assert 'tensorboardX is not installed' in (workdir / 'log.txt').read_text()
+    assert not (workdir / 'tensorboard').exists()
+
+
+def test_mnist_that_is_nowhere_is_refused_without_a_network(tmp_path):
+    offline = 'from mmvae.data import mnist\nmnist._can_reach = lambda host: False'
+    flags = ['--config.data.name=mnist', f'--data_dir={tmp_path}', f'--workdir={tmp_path}/run']
+    done = launch_after(offline, *flags)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith('launch.py: --data_dir: ')
+    assert 'no network' in done.stderr
+    assert 'Traceback' not in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_help_is_help_and_waits_for_no_heavy_import():
