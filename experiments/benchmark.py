@@ -105,11 +105,13 @@ def measure(config, calls):
     seen = binarise(pixels)
     found['binarise'] = seconds(lambda: binarise(pixels), calls)
 
+    piece = parallel.convolution_piece()
+
     def encode(params, seen):
         def example(x):
             return model.apply({'params': params}, x, method='encode')
 
-        q = [parallel.map_minibatch(example)(x) for x in seen.values()]
+        q = [parallel.map_minibatch(example, piece)(x) for x in seen.values()]
         return sum(jnp.sum(leaf) for leaf in jax.tree.leaves(q))
 
     def decode(params, zs):
@@ -117,7 +119,7 @@ def measure(config, calls):
             p = model.apply({'params': params}, z, tuple(x), method='decode')
             return sum(p[m].log_prob(x[m]) for m in p)
 
-        return sum(parallel.map_minibatch(example)(zs[n], x).sum() for n, x in seen.items())
+        return sum(parallel.map_minibatch(example, piece)(zs[n], x).sum() for n, x in seen.items())
 
     dim = config.model.latent_dim
     zs = {

@@ -40,6 +40,10 @@ class MultimodalVAE(nn.Module):
     def names(self) -> tuple[str, ...]:
         return tuple(m.name for m in self.modalities)
 
+    @property
+    def is_convolutional(self) -> bool:
+        return self.config.network != 'dense'
+
     def modality(self, name: str) -> Modality:
         for modality in self.modalities:
             if modality.name == name:

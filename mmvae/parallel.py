@@ -75,25 +75,31 @@ def map_examples(function: Callable) -> Callable:
 
 
 def map_minibatch(function: Callable, piece: int | None = None) -> Callable:
-    """jax.vmap(function), in pieces of `piece` examples one after the other.
-
-    None chooses for the backend. XLA's CPU convolutions wait for memory: what 32 examples
-    leave behind stays in the cache, and two pieces run side by side where one operation
-    keeps no two cores busy. A CNN-VAE's update takes 0.22 s in pieces of 32, 0.25 s in
-    pieces of 64 and 0.31 s in one of 256 (2 cores), and three times as long to compile.
-    The pieces are unrolled, because inside a loop convolutions have one thread.
-    """
+    """jax.vmap(function), in unrolled pieces of `piece` examples; None takes all at once."""
 
     def mapped(*arguments):
         size = len(jax.tree.leaves(arguments)[0])
-        step = piece or (32 if jax.default_backend() == 'cpu' else size)
-        pieces = [slice(i, i + step) for i in range(0, size, step)]
+        starts = range(0, size, piece or size)
+        pieces = [slice(start, start + (piece or size)) for start in starts]
         results = [
             jax.vmap(function)(*jax.tree.map(operator.itemgetter(p), arguments)) for p in pieces
         ]
         return jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)
 
     return mapped
+
+
+def convolution_piece() -> int | None:
+    """The `piece` of `map_minibatch` that suits convolutional networks on this backend.
+
+    XLA's CPU convolutions wait for memory: what 32 examples leave behind stays in the cache,
+    and two pieces run side by side where one operation keeps no two cores busy. A CNN-VAE's
+    update takes 0.22 s in pieces of 32, 0.25 s in pieces of 64 and 0.31 s in one of 256
+    (2 cores), and three times as long to compile. Pieces are unrolled because inside a loop
+    convolutions have one thread. A fully connected VAE's update takes 0.018 s in one piece
+    and 0.038 s in pieces of 32.
+    """
+    return 32 if jax.default_backend() == 'cpu' else None
 
 
 def mean_over_devices(tree: Any) -> Any:

@@ -107,6 +107,8 @@ def make_update(
     and for each stream its plain bound, free of lambda and psi, and that bound's KL.
     """
 
+    piece = parallel.convolution_piece() if model.is_convolutional else None
+
     def example_bounds(params, pixels, key):
         x = observe(model.modalities, pixels, key)
         sample_key = keys.fold(key, keys.SAMPLE)
@@ -120,9 +122,8 @@ def make_update(
             places = parallel.device_index() * size + jnp.arange(size)
             key = keys.fold(hyper.key, keys.TRAIN, step, stream_numbers[name])
             example_keys = jax.vmap(lambda i, key=key: keys.fold(key, i))(places)
-            bounds = parallel.map_minibatch(functools.partial(example_bounds, params))(
-                pixels, example_keys
-            )
+            mapped = parallel.map_minibatch(functools.partial(example_bounds, params), piece)
+            bounds = mapped(pixels, example_keys)
             # Over all devices, before the free bits: they are of the mean KL.
             means = jax.tree.map(lambda a: jnp.mean(a, axis=0), bounds)
             streams[name] = parallel.mean_over_devices(means)
