@@ -8,7 +8,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-_MODES = ('train', 'eval', 'figures', 'encode')
+_MODES = ('train', 'eval', 'figures', 'encode', 'tables')
 _DEFAULT = Path(__file__).resolve().parent / 'experiments' / 'mnist5k.py'
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -21,7 +21,11 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; default runs
 _DATA_DIR = flags.DEFINE_string(
     'data_dir', None, 'Folder with mnist.npz, or of TensorFlow Datasets.'
 )
-_MODE = flags.DEFINE_enum('mode', 'train', _MODES, 'What to do with the run.')
+_MODE = flags.DEFINE_enum(
+    'mode', 'train', _MODES,
+    'What to do with the run; tables prints the thesis\'s tables beside experiments/results.',
+)  # fmt: skip
+_MARKDOWN = flags.DEFINE_bool('markdown', False, 'Prints the tables of --mode=tables as Markdown.')
 _SPLIT = flags.DEFINE_enum(
     'split', 'test', ('train', 'validation', 'test'), 'What --mode=encode encodes.'
 )
@@ -47,8 +51,11 @@ def main(argv):
 def dispatch():
     """Reads the config, loads the data and does what --mode says."""
     from mmvae import config as config_module
-    from mmvae import run
+    from mmvae import run, tables
 
+    if _MODE.value == 'tables':
+        print(tables.show(_DEFAULT.parent / 'results', _MARKDOWN.value))
+        return
     mode, workdir = _MODE.value, Path(_WORKDIR.value) if _WORKDIR.value else None
     tree = _CONFIG.value
     if mode != 'train' and workdir and config_path(sys.argv) is None:

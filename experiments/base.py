@@ -25,6 +25,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.hidden = 128
     config.model.feature_maps = 16
     config.model.strides = (2, 1, 2, 2, 1)
+    config.model.masked_blocks = 3  # of the autoregressive network
+    config.model.masked_size = 3
 
     config.objective = ml_collections.ConfigDict()
     config.objective.name = 'joint'

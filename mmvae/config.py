@@ -22,7 +22,7 @@ from mmvae.types import InputError, Modality
 DATA_SETS = ('mnist5k', 'mnist')
 VIEWS = ('halves', 'whole')
 FEEDS = ('resident', 'tfdata')
-NETWORKS = ('conv', 'dense')
+NETWORKS = ('conv', 'dense', 'autoregressive')
 OBJECTIVES = ('single', 'joint', 'translation')
 # lambda where the config leaves it open (None).
 DEFAULT_JOINT_WEIGHT = {'single': 1.0, 'joint': 0.3, 'translation': 1.0}
@@ -44,11 +44,13 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    network: str  # one of NETWORKS: tables 5.2 and 5.5, or tables 5.1 and 5.4
+    network: str  # one of NETWORKS: tables 5.2 and 5.5; 5.1 and 5.4; table 5.2 and figure 5.3
     latent_dim: int
     hidden: int  # units of each linear layer
     feature_maps: int  # of each convolution
     strides: tuple[int, ...]  # of the encoder's residual blocks, 1 or 2 each
+    masked_blocks: int = 3  # of the autoregressive network
+    masked_size: int = 3  # of its kernels, odd
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +123,13 @@ class Config:
 
     def digest(self) -> str:
         """8 hexadecimal digits of the fields that make this run another run."""
-        fixed = {k: v for k, v in _flat(self.to_dict()).items() if not k.startswith(_MAY_CHANGE)}
+        fixed = {
+            field: value
+            for field, value in _flat(self.to_dict()).items()
+            if not field.startswith(_MAY_CHANGE)
+            # A later field at its default leaves a run, and so its folder, the same.
+            and value != _get_default(field)
+        }
         text = json.dumps(fixed, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -176,7 +184,15 @@ def check_against_data(config: Config, modalities: Sequence[Modality], num_train
     for name in config.train.batch.of_modality:
         _require(name in names, f'train.batch.{name}', config.train.batch.of_modality[name],
                  f'a modality of the data: {", ".join(names)}')  # fmt: skip
-    if config.model.network == 'conv':
+    if config.model.network == 'autoregressive':
+        channels = max(m.shape[-1] for m in modalities)
+        maps = config.model.feature_maps
+        allowed = (
+            f'at least {2 * channels}: each masked block has half as many, and each of '
+            f'the {channels} channels its own'
+        )
+        _require(maps // 2 >= channels, 'model.feature_maps', maps, allowed)
+    if config.model.network != 'dense':
         for modality in modalities:
             sides = modality.shape[:2]
             for i, stride in enumerate(config.model.strides):
@@ -228,7 +244,7 @@ def _check_values(config: Config) -> None:
                   'train.batch.paired', 'train.batch.unpaired', 'train.updates_per_call', 'train.patience', 'eval.iw_examples'):  # fmt: skip
         number(field, 0)
     for field in ('model.latent_dim', 'model.hidden', 'model.feature_maps',
-                  'objective.num_samples', 'train.num_updates', 'train.eval_every',
+                  'model.masked_blocks', 'objective.num_samples', 'train.num_updates', 'train.eval_every',
                   'train.log_every', 'eval.batch_size', 'eval.train_examples',
                   'eval.iw_samples', 'eval.iw_chunk'):  # fmt: skip
         number(field, 1)
@@ -238,6 +254,8 @@ def _check_values(config: Config) -> None:
     strides = config.model.strides
     _require(strides and all(s in (1, 2) for s in strides),
              'model.strides', strides, 'one or more of 1 and 2, as in (2, 1, 2)')  # fmt: skip
+    size = config.model.masked_size
+    _require(size >= 3 and size % 2, 'model.masked_size', size, 'an odd number, at least 3')
     batch = config.train.batch
     for name, size in batch.of_modality.items():
         _require(size >= 0, f'train.batch.{name}', size, 'a whole number, at least 0')
@@ -261,6 +279,9 @@ def _parse(cls: type, tree: Any, path: str) -> Any:
     for key in tree:
         if key not in hints:
             raise InputError(f'config field {path}{key}: unknown. {nearest(key, hints)}')
+    # A field that came later has a default: runs from before it are read as they were made.
+    tree |= {f.name: f.default for f in dataclasses.fields(cls) if f.name not in tree
+             and f.default is not dataclasses.MISSING}  # fmt: skip
     missing = [path + key for key in hints if key not in tree]
     if missing:
         raise InputError(f'config field {", ".join(missing)}: missing')
@@ -311,6 +332,17 @@ def _get(config: Any, field: str) -> Any:
     for part in field.split('.'):
         config = getattr(config, part)
     return config
+
+
+def _get_default(field: str) -> Any:
+    """The dataclass's default of a field, None where it has none."""
+    cls, *names = Config, *field.split('.')
+    for name in names:
+        if name not in (hints := typing.get_type_hints(cls)):
+            return None  # a modality's batch size
+        owner, cls = cls, hints[name]
+    default = {f.name: f.default for f in dataclasses.fields(owner)}[names[-1]]
+    return None if default is dataclasses.MISSING else default
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:

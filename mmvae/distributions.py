@@ -1,7 +1,8 @@
 """The probability distributions of the model, each over one event.
 
 `log_prob(x)` is summed over the event and is in nats; `sample(key)` draws one
-event; `mean` is its expectation. Batches are made by `jax.vmap`.
+event; `mean` is its expectation. Batches are made by `jax.vmap`. Of the likelihoods,
+`element_log_prob(x)` is not summed, and `choose(noise)` is what makes a sample of noise.
 """
 
 from __future__ import annotations
@@ -60,11 +61,22 @@ class Bernoulli:
     logits: Array
 
     def log_prob(self, x: Array) -> Array:
+        return jnp.sum(self.element_log_prob(x))
+
+    def element_log_prob(self, x: Array) -> Array:
         # x log(beta) + (1 - x) log(1 - beta), without forming beta.
-        return jnp.sum(x * self.logits - jax.nn.softplus(self.logits))
+        return x * self.logits - jax.nn.softplus(self.logits)
 
     def sample(self, key: Key) -> Array:
-        return jax.random.bernoulli(key, self.mean).astype(self.logits.dtype)
+        return self.choose(self.noise(key, self.logits.shape))
+
+    def noise(self, key: Key, shape: tuple[int, ...]) -> Array:
+        """What `choose` makes a sample of: u ~ U[0, 1) for each element."""
+        return jax.random.uniform(key, shape)
+
+    def choose(self, noise: Array) -> Array:
+        """1 where u < beta."""
+        return (noise < self.mean).astype(self.logits.dtype)
 
     @property
     def mean(self) -> Array:
@@ -85,12 +97,23 @@ class Categorical:
         return self.logits.shape[-1]
 
     def log_prob(self, x: Array) -> Array:
+        return jnp.sum(self.element_log_prob(x))
+
+    def element_log_prob(self, x: Array) -> Array:
         log_alpha = jax.nn.log_softmax(self.logits)
         value = x.astype(jnp.int32)[..., None]
-        return jnp.sum(jnp.take_along_axis(log_alpha, value, axis=-1))
+        return jnp.take_along_axis(log_alpha, value, axis=-1)[..., 0]
 
     def sample(self, key: Key) -> Array:
-        return jax.random.categorical(key, self.logits).astype(self.logits.dtype)
+        return self.choose(self.noise(key, self.logits.shape))
+
+    def noise(self, key: Key, shape: tuple[int, ...]) -> Array:
+        """What `choose` makes a sample of: a Gumbel variable for each value of each element."""
+        return jax.random.gumbel(key, shape)
+
+    def choose(self, noise: Array) -> Array:
+        """The value whose logit and noise are highest, the lowest of equals."""
+        return jnp.argmax(self.logits + noise, axis=-1).astype(self.logits.dtype)
 
     @property
     def mean(self) -> Array:

@@ -1,15 +1,17 @@
-"""Pictures: what a model reconstructs, translates and dreams."""
+"""Figures: what a model reconstructs, translates, completes and dreams."""
 
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from mmvae import keys, metrics
+from mmvae import autoregressive, keys, metrics
+from mmvae.distributions import DiagonalGaussian, kl
 from mmvae.evaluate import Examples
-from mmvae.model import MultimodalVAE, observe
+from mmvae.model import MultimodalVAE, generator, observe, pictures
 from mmvae.types import Array, Params
 
 _GREY = 0.5
@@ -18,30 +20,51 @@ _GREY = 0.5
 def draw_all(
     model: MultimodalVAE, params: Params, examples: Examples, seed: int, folder: Path
 ) -> list[Path]:
-    """Writes reconstructions.png and samples.png; gives their paths.
+    """Writes every figure of a model; gives their paths.
+
+    reconstructions.png  test examples, and draws given each subset of modalities
+    samples.png          test examples beside samples from the prior, as figure 7.1 has them
+    completions.png      each modality's images from their upper halves
+    traversal.png        one example as each of its most informative latents changes
 
     Args:
-      examples: the test examples to show, one row each.
+      examples: test examples: all in samples.png, the first 10 in the others.
       seed: of the evaluation; the examples are binarised as they are when measured.
     """
     test_key = keys.evaluation_key(seed, 'test')
-    key = keys.fold(jax.random.key(seed), keys.FIGURES)
+    key = functools.partial(keys.fold, jax.random.key(seed), keys.FIGURES)
     folder.mkdir(exist_ok=True)
-    seen = jax.vmap(
+    every = jax.vmap(
         lambda pixels, i: observe(model.modalities, pixels, keys.fold(test_key, i))
     )(examples.images, examples.index)  # fmt: skip
+    seen = {n: a[:10] for n, a in every.items()}
     whole = _scaled(model, seen)
+
     panels = [('test examples', _rows(model, [whole]))]
     for given in model.subsets():
         visible = {n: whole[n] for n in given}
-        columns = [visible, *reconstructions(model, params, seen, given, keys.fold(key, 0), 6)]
+        columns = [visible, *reconstructions(model, params, seen, given, key(0), 6)]
         panels.append((f'given {" and ".join(given)}', _rows(model, columns)))
-    paths = [folder / 'reconstructions.png', folder / 'samples.png']
-    _save(paths[0], panels)
-
-    means = prior_samples(model, params, keys.fold(key, 1), 100)
-    columns = [{n: a[i::10] for n, a in means.items()} for i in range(10)]
-    _save(paths[1], [('samples from the prior', _rows(model, columns))])
+    samples = _scaled(model, prior_samples(model, params, key(1), len(examples.index)))
+    beside = [
+        ('test examples', _rows(model, _columns(_scaled(model, every)))),
+        ('samples from the prior', _rows(model, _columns(samples))),
+    ]
+    parts = [
+        (f'{name} from its upper half', _rows(model, completed))
+        for name, completed in completions(model, params, seen, key(2), 6).items()
+    ]
+    latents, travelled = traversal(model, params, seen, key(3))
+    title = f'latents {", ".join(map(str, latents))}, from -3 to 3'
+    figures = {
+        'reconstructions': panels,
+        'samples': beside,
+        'completions': parts,
+        'traversal': [(title, _rows(model, travelled))],
+    }
+    paths = [folder / f'{name}.png' for name in figures]
+    for path, content in zip(paths, figures.values(), strict=True):
+        _save(path, content)
     return paths
 
 
@@ -49,7 +72,7 @@ def reconstructions(
     model: MultimodalVAE, params: Params, seen: Mapping[str, Array], given: Sequence[str],
     key: Array, num_samples: int,
 ) -> list[dict[str, np.ndarray]]:  # fmt: skip
-    """E[x_m | z] of every modality for several z ~ q(z | given).
+    """Pictures of several z ~ q(z | given), see `model.pictures`.
 
     Args:
       seen: modality name -> [B, H, W, C].
@@ -57,26 +80,104 @@ def reconstructions(
     Returns:
       For each sample, modality name -> [B, H, W, C], scaled to [0, 1].
     """
-
-    def run(model, x):
-        q = model.encode({n: x[n] for n in given})
-        draws = [q.sample(keys.fold(key, s)) for s in range(num_samples)]
-        return [{n: p.mean for n, p in model.decode(z).items()} for z in draws]
-
-    means = model.apply({'params': params}, dict(seen), method=run)
-    return [_scaled(model, sample) for sample in means]
+    q = _posterior(model, params, {n: seen[n] for n in given})
+    draws = [keys.fold(key, s) for s in range(num_samples)]
+    return [_scaled(model, pictures(model, params, q.sample(k), k)) for k in draws]
 
 
-def prior_samples(
-    model: MultimodalVAE, params: Params, key: Array, count: int
-) -> dict[str, np.ndarray]:
-    """E[x_m | z] for z ~ p(z), modality name -> [count, H, W, C], scaled to [0, 1]."""
+@functools.partial(jax.jit, static_argnums=0)
+def _posterior(model: MultimodalVAE, params: Params, x: Mapping[str, Array]) -> DiagonalGaussian:
+    return model.apply({'params': params}, x, method='encode')
 
-    def run(model):
-        draws = jax.vmap(model.prior().sample)(jax.random.split(key, count))
-        return {n: p.mean for n, p in model.decode(draws).items()}
 
-    return _scaled(model, model.apply({'params': params}, method=run))
+def prior_samples(model: MultimodalVAE, params: Params, key: Array, count: int) -> dict[str, Array]:
+    """Pictures of z ~ p(z), modality name -> [count, H, W, C]."""
+    z = jax.vmap(model.prior().sample)(jax.random.split(key, count))
+    return pictures(model, params, z, key)
+
+
+def completions(
+    model: MultimodalVAE, params: Params, seen: Mapping[str, Array], key: Array, num_samples: int
+) -> dict[str, list[dict[str, np.ndarray]]]:
+    """Each modality's images drawn on from their upper halves.
+
+    z is drawn from K = 1000 prior draws with weights p(upper half | z): an approximation of
+    p(z | upper half), for which the model has no encoder. The rest follows from z, and in
+    an autoregressive network from the upper half too.
+
+    Returns:
+      Modality name -> columns: the whole image, its upper half, then the completions.
+    """
+    columns = {}
+    candidates = jax.vmap(model.prior().sample)(jax.random.split(key, 1000))
+    for modality in model.modalities:
+        name = modality.name
+        known = np.zeros(modality.shape, bool)
+        known[: modality.shape[0] // 2] = True
+        log_weights = _log_likelihoods(model, params, name, seen[name], known, candidates)
+        whole = _scaled(model, {name: seen[name]})[name]
+        shown = [{name: whole}, {name: np.where(known, whole, _GREY)}]
+        for s in range(num_samples):
+            draw_key = keys.fold(key, model.names.index(name), s)
+            z = candidates[jax.random.categorical(draw_key, log_weights)]
+            if model.is_autoregressive:
+                image = _complete(model, params, name, z, draw_key, seen[name], known)
+            else:
+                image = pictures(model, params, z, draw_key)[name]
+            drawn = _scaled(model, {name: image})[name]
+            shown.append({name: np.where(known, whole, drawn)})
+        columns[name] = shown
+    return columns
+
+
+def _complete(model, params, name, z, key, given, known):
+    network, own = generator(model, params, name)
+    example_keys = jax.random.split(key, len(z))
+    draw = autoregressive.prepare(network, own, z, example_keys, given, known)
+    return autoregressive.sample(network, own, draw).images
+
+
+def _log_likelihoods(model, params, name, x, known, candidates):
+    """log p(known elements of x | z) of each example and candidate z, [B, K]."""
+
+    @jax.jit
+    def of_example(params, image):
+        def of_candidate(z):
+            p = model.apply({'params': params}, z, {name: image}, method='decode')[name]
+            return jnp.sum(jnp.where(known, p.element_log_prob(image), 0.0))
+
+        return jax.vmap(of_candidate)(candidates)
+
+    return jnp.stack([of_example(params, image) for image in x])
+
+
+def traversal(
+    model: MultimodalVAE, params: Params, seen: Mapping[str, Array], key: Array
+) -> tuple[list[int], list[dict[str, np.ndarray]]]:
+    """The first example's picture as one latent goes from -3 to 3, the others at its mean.
+
+    For the latents with the highest mean KL over the examples; autoregressive networks use
+    the same noise throughout.
+
+    Returns:
+      Those latents, and columns with a row for each latent.
+    """
+    q = _posterior(model, params, {n: seen[n] for n in model.subsets()[-1]})
+    information = jnp.mean(kl(q, model.prior()), axis=0)
+    latents = [int(j) for j in np.argsort(-information)[:8]]
+    columns = []
+    for value in np.linspace(-3, 3, 9):
+        z = jnp.stack([q.mean[0].at[j].set(value) for j in latents])
+        columns.append(_scaled(model, pictures(model, params, z, key)))
+    return latents, columns
+
+
+def _columns(images: Mapping[str, np.ndarray], count: int = 10) -> list[dict[str, np.ndarray]]:
+    """A square of examples, which go along its rows."""
+    size = len(next(iter(images.values())))
+    count = min(count, size)
+    rows = size // count
+    return [{n: a[i::count][:rows] for n, a in images.items()} for i in range(count)]
 
 
 def _scaled(model: MultimodalVAE, images: Mapping[str, Array]) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from mmvae.types import Array
@@ -30,8 +31,7 @@ class _WeightNormalised(nn.Module):
 
     def normalised(self, kernel_shape: tuple[int, ...], linear: Callable[[Array], Array]) -> Array:
         """g r / ||r|| applied by `linear`, plus b."""
-        r = self.param('direction', nn.initializers.normal(0.05), kernel_shape)
-        unit = r / jnp.sqrt(jnp.sum(r**2, axis=tuple(range(r.ndim - 1))))
+        unit = self._unit(self.param('direction', nn.initializers.normal(0.05), kernel_shape))
 
         def initial_gain(_):
             v = linear(unit)
@@ -44,6 +44,9 @@ class _WeightNormalised(nn.Module):
         g = self.param('gain', initial_gain)
         b = self.param('bias', initial_bias)
         return linear(unit * g) + b
+
+    def _unit(self, r: Array) -> Array:
+        return r / jnp.sqrt(jnp.sum(r**2, axis=tuple(range(r.ndim - 1))))
 
 
 class Dense(_WeightNormalised):
@@ -86,6 +89,89 @@ class ConvTranspose(_WeightNormalised):
             return _as_batch(lambda v: convolve_transpose(v, kernel, self.stride)[:, :h, :w], u)
 
         return self.normalised((3, 3, u.shape[-1], self.features), linear)
+
+
+class MaskedConv(_WeightNormalised):
+    """Masked convolution (section 5.6): [(B), H, W, C] -> [(B), H, W, features].
+
+    The order of an image's elements is row by row, pixel by pixel, channel by channel. An
+    output sees the rows above its pixel and the pixels to its left, as far as the kernel
+    reaches, and of its own pixel the maps of the channels before its own. Map k of F
+    belongs to channel floor(k channels / F), among inputs and outputs alike. Weight
+    normalisation is over the entries that are not masked.
+
+    Attributes:
+      channels: of the image.
+      size: of the kernel, odd.
+      sees_itself: whether an output also sees the maps of its own channel at its own pixel:
+        true of all layers ("type B") but the first ("type A"), whose input is the image.
+    """
+
+    channels: int
+    size: int = 3
+    sees_itself: bool = True
+
+    @nn.compact
+    def __call__(self, u: Array) -> Array:
+        def linear(w):
+            return _as_batch(lambda v: convolve(v, w), u)
+
+        shape = (self.size, self.size, u.shape[-1], self.features)
+        return self.normalised(shape, linear)
+
+    def mask(self, inputs: int) -> np.ndarray:
+        """Which entries of the kernel are used, bool [size, size, inputs, features]."""
+        centre = self.size // 2
+        mask = np.zeros((self.size, self.size, inputs, self.features), bool)
+        mask[:centre] = mask[centre, :centre] = True
+        source = channel_of(inputs, self.channels)[:, None]
+        target = channel_of(self.features, self.channels)[None, :]
+        mask[centre, centre] = source <= target if self.sees_itself else source < target
+        return mask
+
+    def _unit(self, r: Array) -> Array:
+        return super()._unit(r * self.mask(r.shape[2]))
+
+    def weights(self) -> tuple[Array, Array]:
+        """(g r / ||r||, b) of a layer that has been set, for `diagonal`."""
+        p = self.variables['params']
+        return self._unit(p['direction']) * p['gain'], p['bias']
+
+    def lags(self) -> int:
+        """How many earlier diagonals `diagonal` reads."""
+        reach = self.size // 2
+        return reach * (reach + 2)
+
+    def diagonal(self, weights: tuple[Array, Array], earlier: Array, u: Array) -> Array:
+        """The outputs on one diagonal of the image from those before it.
+
+        Diagonal t is the pixels (y, x) with x + s y = t, where s = size // 2 + 1: what an
+        output there sees lies on diagonal t (its own pixel) or on earlier ones, because the
+        pixel a rows above and b to the right of it is on t - s a + b, and b < s.
+
+        Args:
+          weights: of `weights()`.
+          earlier: inputs on diagonals t-1, t-2, ..., [lags, H, B, C]; zero outside the image.
+          u: inputs on diagonal t, [H, B, C]. Row y has the pixel of row y.
+
+        Returns:
+          [H, B, features]
+        """
+        kernel, bias = weights
+        reach = self.size // 2
+        seen, taps = [], []
+        for above in range(reach + 1):
+            for right in range(-reach, reach + 1 if above else 1):
+                lag = (reach + 1) * above - right
+                source = u if lag == 0 else earlier[lag - 1]
+                seen.append(jnp.pad(source[: len(source) - above], ((above, 0), (0, 0), (0, 0))))
+                taps.append(kernel[reach - above, reach + right])
+        return jnp.concatenate(seen, -1) @ jnp.concatenate(taps) + bias
+
+
+def channel_of(maps: int, channels: int) -> np.ndarray:
+    """The channel that each map belongs to, [maps]: floor(k channels / maps)."""
+    return np.arange(maps) * channels // maps
 
 
 def _as_batch(function: Callable[[Array], Array], u: Array) -> Array:

@@ -1,16 +1,17 @@
 """The model: M modalities, one latent. encode(x) -> q(z|x), decode(z) -> p(x|z), prior p(z)."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mmvae import keys
+from mmvae import autoregressive, keys
 from mmvae.config import ModelConfig
 from mmvae.distributions import DiagonalGaussian, Likelihood, make_likelihood
 from mmvae.fusion import MergedPosterior
-from mmvae.networks import GaussianHead, generation_network, inference_network, to_network_input
+from mmvae.networks import GaussianHead, generation_network, inference_network
 from mmvae.types import Array, Key, Modality, Observed, Params
 
 
@@ -44,6 +45,10 @@ class MultimodalVAE(nn.Module):
     def is_convolutional(self) -> bool:
         return self.config.network != 'dense'
 
+    @property
+    def is_autoregressive(self) -> bool:
+        return self.config.network == 'autoregressive'
+
     def modality(self, name: str) -> Modality:
         for modality in self.modalities:
             if modality.name == name:
@@ -74,7 +79,7 @@ class MultimodalVAE(nn.Module):
         """
         if not x:
             return self.prior()
-        inputs = {n: to_network_input(self.modality(n), x[n]) for n in x}
+        inputs = {n: self.modality(n).scaled(x[n]) for n in x}
         h = {n: self.encoders[n](u) for n, u in inputs.items()}
         if len(h) == 1:
             ((name, only),) = h.items()
@@ -86,10 +91,28 @@ class MultimodalVAE(nn.Module):
             )
         return self.merge(h)
 
-    def decode(self, z: Array, names: Sequence[str] | None = None) -> dict[str, Likelihood]:
-        """p(x_m | z) of the modalities named (all of them by default), from [(B), D]."""
-        names = self.names if names is None else names
-        return {n: make_likelihood(self.modality(n), self.decoders[n](z)) for n in names}
+    def decode(self, z: Array, of: Observed | Sequence[str] | None = None) -> dict[str, Likelihood]:
+        """p(x_m | z) of some modalities, from z [(B), D].
+
+        Args:
+          of: the modalities' names (all by default), or the observed modalities themselves.
+            An autoregressive network needs these: its likelihood of element i depends on
+            the elements before it, so what it gives holds for this x alone.
+
+        Raises:
+          ValueError: the networks are autoregressive and no values were given.
+        """
+        of = self.names if of is None else of
+        if not self.is_autoregressive:
+            outputs = {n: self.decoders[n](z) for n in of}
+        elif isinstance(of, Mapping):
+            outputs = {n: self.decoders[n](z, of[n]) for n in of}
+        else:
+            raise ValueError(
+                'an autoregressive p(x | z) is given for values of x: decode(z, x). '
+                'mmvae.autoregressive draws samples from it'
+            )
+        return {n: make_likelihood(self.modality(n), u) for n, u in outputs.items()}
 
     def initialise(self, x: Observed, key: Key) -> None:
         """Calls every layer once, in the order that data-dependent initialisation fixes.
@@ -102,7 +125,7 @@ class MultimodalVAE(nn.Module):
         """
         posteriors = [self.encode({n: x[n]}) for n in self.names]
         q = self.encode(x) if self.joint_posterior else posteriors[0]
-        self.decode(q.sample(key))
+        self.decode(q.sample(key), x)
 
 
 def observe(modalities: Sequence[Modality], pixels: Observed, key: Key) -> dict[str, Array]:
@@ -124,6 +147,38 @@ def observe(modalities: Sequence[Modality], pixels: Observed, key: Key) -> dict[
                 values = jax.random.bernoulli(draw, values / 255).astype(jnp.float32)
             seen[modality.name] = values
     return seen
+
+
+def pictures(model: MultimodalVAE, params: Params, z: Array, key: Key) -> dict[str, Array]:
+    """What z looks like: E[x_m | z], or of autoregressive networks a sample of p(x_m | z).
+
+    Args:
+      z: [B, D].
+      key: of the samples' noise.
+
+    Returns:
+      Modality name -> [B, H, W, C], values 0 .. num_values-1.
+    """
+    if not model.is_autoregressive:
+        return _means(model, params, z)
+    example_keys = jax.vmap(lambda i: keys.fold(key, i))(jnp.arange(len(z)))
+    images = {}
+    for modality in model.modalities:
+        network, own = generator(model, params, modality.name)
+        draw = autoregressive.prepare(network, own, z, example_keys)
+        images[modality.name] = autoregressive.sample(network, own, draw).images
+    return images
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _means(model, params, z):
+    p = model.apply({'params': params}, z, method='decode')
+    return {name: likelihood.mean for name, likelihood in p.items()}
+
+
+def generator(model: MultimodalVAE, params: Params, name: str) -> tuple[nn.Module, Params]:
+    """One modality's generation network and its parameters, apart from the model."""
+    return generation_network(model.config, model.modality(name)), params[f'decoders_{name}']
 
 
 def init_params(model: MultimodalVAE, x: Observed, key: Key) -> Params:

@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from mmvae import distributions
+from mmvae.autoregressive import AutoregressiveDecoder
 from mmvae.config import ModelConfig
 from mmvae.distributions import DiagonalGaussian
 from mmvae.layers import Conv, ConvTranspose, Dense
@@ -154,9 +155,11 @@ def generation_network(config: ModelConfig, modality: Modality) -> nn.Module:
     outputs = channels * distributions.outputs_per_element(modality)
     if config.network == 'dense':
         return DenseDecoder(config.hidden, tuple(size), outputs)
-    return ConvDecoder(config.hidden, config.feature_maps, config.strides, tuple(size), outputs)
-
-
-def to_network_input(modality: Modality, x: Array) -> Array:
-    """Values 0 .. num_values-1 scaled to [0, 1], the input of an inference network."""
-    return jnp.asarray(x, jnp.float32) / (modality.num_values - 1)
+    if config.network == 'autoregressive':
+        outputs = config.feature_maps
+    decoder = ConvDecoder(config.hidden, config.feature_maps, config.strides, tuple(size), outputs)
+    if config.network == 'autoregressive':
+        return AutoregressiveDecoder(
+            modality, decoder, config.feature_maps, config.masked_blocks, config.masked_size
+        )
+    return decoder

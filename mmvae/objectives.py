@@ -37,7 +37,7 @@ def _bound(model, q: DiagonalGaussian, x: Observed, key: Key, num_samples: int) 
 
     def log_likelihoods(s):
         z = q.sample(jax.random.fold_in(key, s))
-        p = model.decode(z, tuple(x))
+        p = model.decode(z, x)
         return {name: p[name].log_prob(x[name]) for name in x}
 
     samples = jax.vmap(log_likelihoods)(jnp.arange(num_samples))
@@ -166,7 +166,7 @@ def log_weights(model, sources: Sequence[Sequence[str]], x: Observed, key: Key, 
     component = jax.tree.map(lambda leaf: leaf[k % len(sources)], mixture)
     z = component.sample(jax.random.fold_in(key, k))
     log_q = jnp.stack([q.log_prob(z) for q in posteriors])
-    p = model.decode(z, tuple(x))
+    p = model.decode(z, x)
     return LogWeights(
         likelihood={n: p[n].log_prob(x[n]) for n in x},
         prior=model.prior().log_prob(z),

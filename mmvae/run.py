@@ -183,7 +183,7 @@ def _measure(config: Config, workdir: Path, data: DataSet) -> None:
 def _draw(config: Config, workdir: Path, data: DataSet) -> None:
     model = build_model(config)
     best = _best(config, model, workdir)
-    shown = np.arange(min(10, len(data.splits['test'].labels)))
+    shown = np.arange(min(100, len(data.splits['test'].labels)))
     examples = evaluate.examples_of(data, 'test', shown)
     paths = figures.draw_all(
         model, best.state.params, examples, config.eval.seed, workdir / 'figures'

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 Array = jax.Array
 Key = jax.Array  # a typed key, as jax.random.key makes it
@@ -29,6 +30,10 @@ class Modality(NamedTuple):
     shape: tuple[int, int, int]
     likelihood: str = 'bernoulli'
     num_values: int = 2
+
+    def scaled(self, x: Array) -> Array:
+        """Values 0 .. num_values-1 as [0, 1], the input of a network."""
+        return jnp.asarray(x, jnp.float32) / (self.num_values - 1)
 
 
 class InputError(ValueError):

@@ -67,6 +67,9 @@ def test_the_digest_and_differences_ignore_what_may_change():
         ('train__batch__x', -2, 'train.batch.x: -2'),
         ('model__strides', (2, 3), r'model.strides: \(2, 3\) given'),
         ('model__strides', (), r'model.strides: \(\) given'),
+        ('model__masked_blocks', 0, 'model.masked_blocks: 0 given; .* at least 1'),
+        ('model__masked_size', 4, 'model.masked_size: 4 given; allowed: an odd number'),
+        ('model__masked_size', 1, 'model.masked_size: 1 given; .* at least 3'),
         ('eval__iw_samples', 0, 'eval.iw_samples: 0'),
         ('seed', -1, 'seed: -1'),
     ],
@@ -101,6 +104,11 @@ def test_wrong_types_unknown_and_missing_fields_are_refused_by_name():
         ({'train__batch__unpaired': 0, 'data__num_pairs': 0}, small.BINARY, 'trains on none'),
         ({'model__strides': (2, 2, 2)}, small.BINARY, 'block 3 would halve x at 1x2'),
         (
+            {'model__network': 'autoregressive', 'model__feature_maps': 5},
+            small.THREE,
+            'model.feature_maps: 5 given; allowed: at least 6',
+        ),
+        (
             {'train__batch__y': 3},
             small.THREE[::2],
             'train.batch.y: 3 .* modality of the data: x, w',
@@ -111,6 +119,15 @@ def test_what_does_not_fit_the_data_is_refused(overrides, modalities, message):
     config = small.make_config(**overrides)
     with pytest.raises(InputError, match=message):
         config_module.check_against_data(config, modalities, num_train=24)
+
+
+def test_a_run_from_before_a_field_existed_is_the_run_with_its_default():
+    config = small.make_config()
+    before = config.to_dict()
+    del before['model']['masked_blocks'], before['model']['masked_size']
+    assert config_module.parse(before) == config
+    assert config.digest() == 'b7f29b6f'  # as it was then: the folder keeps its name
+    assert small.make_config(model__masked_blocks=2).digest() != 'b7f29b6f'
 
 
 def test_all_pairs_and_odd_strides_are_allowed():

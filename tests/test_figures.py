@@ -2,8 +2,11 @@ import dataclasses
 
 import jax
 import numpy as np
+import pytest
+from scipy.special import expit
 
 from mmvae import figures
+from mmvae.distributions import kl
 from mmvae.model import MultimodalVAE
 from mmvae.types import Modality
 from tests import small
@@ -40,3 +43,44 @@ def test_reconstructions_are_draws_of_the_likelihoods_means():
     p = model.apply({'params': params}, z, method='decode')
     np.testing.assert_allclose(draws[1]['y'], p['y'].mean, rtol=1e-5)
     np.testing.assert_allclose(draws[1]['w'], p['w'].mean / 6, rtol=1e-5)
+
+
+AUTOREGRESSIVE = small.ModelConfig('autoregressive', 3, 5, 6, (2, 1), masked_blocks=1)
+
+
+@pytest.mark.parametrize('config', [small.MODEL, AUTOREGRESSIVE])
+def test_completions_keep_the_upper_half_and_differ_below(config):
+    model, params, x = small.make_model(small.BINARY, config)
+    seen = {n: a[:5] for n, a in x.items()}
+    drawn = figures.completions(model, params, seen, jax.random.key(0), num_samples=3)
+    whole, upper, *completed = [column['y'] for column in drawn['y']]
+    np.testing.assert_array_equal(whole, seen['y'])
+    np.testing.assert_array_equal(upper[:, 2:], np.full((5, 3, 3, 1), 0.5))
+    assert len(completed) == 3
+    for image in completed:
+        np.testing.assert_array_equal(image[:, :2], seen['y'][:, :2])
+    assert not np.array_equal(completed[0], completed[1])
+
+
+def test_completions_follow_the_weights_of_their_latents():
+    """Of two candidates, the one that explains the upper half is drawn as Bayes has it."""
+    model, params, x = small.make_model()
+    known = np.zeros((4, 6, 1), bool)
+    known[:2] = True
+    z = jax.random.normal(jax.random.key(1), (2, 3))
+    weights = figures._log_likelihoods(model, params, 'x', x['x'], known, z)
+    logits = model.apply({'params': params}, z, method='decode')['x'].logits[:, :2]
+    p = np.prod(np.where(x['x'][:, None, :2] == 1, expit(logits), expit(-logits)), (2, 3, 4))
+    np.testing.assert_allclose(weights, np.log(p), rtol=1e-4)
+
+
+def test_a_traversal_changes_one_latent_a_row():
+    model, params, x = small.make_model()
+    key = jax.random.key(0)
+    latents, columns = figures.traversal(model, params, x, key)
+    assert sorted(latents) == [0, 1, 2]
+    q = model.apply({'params': params}, x, method='encode')
+    assert latents == np.argsort(-np.mean(kl(q, model.prior()), 0)).tolist()
+    z = q.mean[0].at[latents[1]].set(-3.0)
+    mean = model.apply({'params': params}, z, method='decode')['x'].mean
+    np.testing.assert_allclose(columns[0]['x'][1], mean, rtol=1e-5)

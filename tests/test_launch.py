@@ -72,7 +72,7 @@ def test_a_run_leaves_everything_in_its_folder(finished):
         assert len(split['train']) == 40
         assert len(split['seen_x_y']) == 10
         assert set(split['seen_x']).isdisjoint(split['seen_y'])
-    for name in ('reconstructions', 'samples'):
+    for name in ('reconstructions', 'samples', 'completions', 'traversal'):
         assert (workdir / 'figures' / f'{name}.png').stat().st_size > 1000
     assert not list(workdir.rglob('*partial*'))
     assert str(workdir) in printed
@@ -99,13 +99,19 @@ def test_other_eval_fields_measure_a_finished_run_again(finished, tmp_path):
 
 
 def test_a_handful_of_examples_runs_to_the_end(tmp_path):
+    """One modality, and the autoregressive network, whose figures are samples."""
     workdir = tmp_path / 'run'
-    few = ['--config.data.limit=3', '--config.data.num_pairs=1', '--config.train.num_updates=1']
+    few = [
+        '--config.data.limit=3', '--config.data.view=whole', '--config.data.num_pairs=0',
+        '--config.objective.name=single', '--config.train.num_updates=1',
+        '--config.model.network=autoregressive', '--config.model.feature_maps=2',
+        '--config.model.strides=(2,)', '--config.model.masked_blocks=1',
+    ]  # fmt: skip
     done = launch(*TINY, *few, '--config.eval.iw_examples=1', f'--workdir={workdir}')
     assert done.returncode == 0, done.stderr
     results = json.loads((workdir / 'results.json').read_text())
-    assert results['test']['joint_bound']['n'] == 3
-    assert results['test']['joint_iw']['stderr'] is None
+    assert results['test']['x_bound']['n'] == 3
+    assert results['test']['x_iw']['stderr'] is None
 
 
 def test_other_modes_take_the_runs_own_config(finished, tmp_path):
@@ -167,6 +173,13 @@ def test_mnist_that_is_nowhere_is_refused_without_a_network(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_tables_show_the_committed_results():
+    done = launch('--mode=tables')
+    assert done.returncode == 0, done.stderr
+    assert 'AR-CNN-VAE' in done.stdout
+    assert launch('--mode=tables', '--markdown').stdout.count('\n| --- |') == 1
+
+
 def test_help_is_help_and_waits_for_no_heavy_import():
     code = (
         'import runpy, sys\n'
@@ -209,6 +222,11 @@ REFUSALS = {
     'single objective of two': (['--config.objective.name=single'], ['objective.name', 'single', 'x, y']),
     'no config file': (['--config=experiments/nothing.py'], ['experiments/nothing.py', 'no such file']),
     'config without get_config': (['--config=mmvae/keys.py'], ['mmvae/keys.py', 'get_config']),
+    'no masked blocks': (['--config.model.masked_blocks=0'], ['model.masked_blocks', '0', 'at least 1']),
+    'an even masked kernel': (['--config.model.masked_size=2'], ['model.masked_size', '2', 'odd']),
+    'fewer maps than channels': (
+        ['--config.model.network=autoregressive', '--config.model.feature_maps=1'], ['model.feature_maps', '1', 'at least 2']
+    ),
     'stray word': (['objective.free_bits=1'], ['objective.free_bits=1', '--config.FIELD=VALUE']),
     'a file that is not mnist.npz': (
         ['--config.data.name=mnist', '--data_dir={bad}'], ['{bad}/mnist.npz', 'cannot be read']

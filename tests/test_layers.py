@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 from jax import lax
 
-from mmvae.layers import Conv, ConvTranspose, Dense, convolve_transpose
+from mmvae.layers import Conv, ConvTranspose, Dense, MaskedConv, channel_of, convolve_transpose
 from tests import small
 
 LAYERS = {
     'dense': (Dense(7), (32, 11)),
     'conv': (Conv(4), (8, 5, 6, 3)),
     'conv stride 2, odd': (Conv(4, stride=2), (8, 7, 6, 3)),
+    'masked': (MaskedConv(5, channels=2, sees_itself=False), (8, 5, 6, 3)),
+    'masked 1x1': (MaskedConv(4, channels=3, size=1), (8, 5, 6, 7)),
     'transposed': (ConvTranspose(4), (8, 3, 4, 3)),
     'transposed stride 2': (ConvTranspose(4, stride=2), (8, 3, 4, 3)),
     'transposed stride 2, cropped': (ConvTranspose(4, stride=2, out_size=(5, 8)), (8, 3, 4, 3)),
@@ -66,16 +68,16 @@ def test_a_layer_is_set_at_its_first_call_only():
     np.testing.assert_allclose(again[0], first, atol=1e-5)
 
 
-@pytest.mark.parametrize('network', ['conv', 'dense'])
+@pytest.mark.parametrize('network', ['conv', 'dense', 'autoregressive'])
 @pytest.mark.parametrize('joint_posterior', [True, False])
 def test_every_layer_of_the_model_starts_with_mean_0_and_variance_1(network, joint_posterior):
-    config = small.ModelConfig(network, latent_dim=3, hidden=5, feature_maps=2, strides=(2, 1, 2))
+    config = small.ModelConfig(network, 3, 5, feature_maps=4, strides=(2, 1, 2), masked_blocks=1)
     model, params, x = small.make_model(small.BINARY, config, joint_posterior)
     _, sample_key = jax.random.split(jax.random.key(0))  # as init_params splits it
     _, state = model.apply(
         {'params': params}, x, sample_key, method='initialise',
         capture_intermediates=lambda module, method: (
-            isinstance(module, (Dense, Conv, ConvTranspose)) and method == '__call__'
+            isinstance(module, (Dense, Conv, ConvTranspose, MaskedConv)) and method == '__call__'
         ),
     )  # fmt: skip
     calls = jax.tree.leaves(state['intermediates'], is_leaf=lambda node: isinstance(node, tuple))
@@ -85,6 +87,31 @@ def test_every_layer_of_the_model_starts_with_mean_0_and_variance_1(network, joi
         flat = np.float64(v).reshape(-1, v.shape[-1])
         np.testing.assert_allclose(flat.mean(0), 0, atol=1e-4)
         np.testing.assert_allclose(flat.var(0), 1, rtol=1e-3)
+
+
+def test_maps_are_shared_out_among_the_channels_in_order():
+    assert channel_of(7, 3).tolist() == [0, 0, 0, 1, 1, 2, 2]
+    mask = MaskedConv(3, channels=2, sees_itself=False).mask(inputs=2)
+    assert mask[0].all()
+    assert mask[1, 0].all()
+    assert not mask[1, 2].any()
+    assert not mask[2].any()
+    # Maps 0 and 1 of 3 belong to channel 0, map 2 to channel 1; so do maps 0 and 1 of 2.
+    assert mask[1, 1].tolist() == [[False, False, True], [False, False, False]]
+    itself = MaskedConv(3, channels=2).mask(inputs=2)
+    assert itself[1, 1].tolist() == [[True, True, True], [False, False, True]]
+
+
+def test_masked_entries_are_neither_used_nor_normalised():
+    layer = MaskedConv(4, channels=2)
+    u = jax.random.normal(jax.random.key(0), (8, 5, 6, 4))
+    v, variables = layer.init_with_output(jax.random.key(1), u)
+    p = variables['params']
+    masked = jnp.where(layer.mask(4), p['direction'], 100.0)
+    np.testing.assert_array_equal(layer.apply({'params': {**p, 'direction': masked}}, u), v)
+    kernel, _ = layer.apply(variables, method='weights')
+    norms = jnp.sqrt(jnp.sum(kernel**2, axis=(0, 1, 2)))
+    np.testing.assert_allclose(norms, np.abs(p['gain']), rtol=1e-5)
 
 
 @pytest.mark.parametrize('stride', [1, 2])

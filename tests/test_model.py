@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmvae.model import observe
+from mmvae.model import generator, observe, pictures
 from mmvae.types import Modality
 from tests import small
 
@@ -84,8 +84,30 @@ def test_modalities_are_binarised_apart_and_values_are_kept():
 
 
 def test_network_inputs_are_scaled_to_one():
-    model, params, _ = small.make_model(small.THREE)
-    from mmvae.networks import to_network_input
+    assert [m.scaled(m.num_values - 1) for m in small.THREE] == [1, 1, 1]
 
-    assert to_network_input(model.modality('w'), jnp.array(6)) == 1
-    assert to_network_input(model.modality('x'), jnp.array(1)) == 1
+
+AUTOREGRESSIVE = small.ModelConfig('autoregressive', 3, 5, 6, (2, 1), masked_blocks=1)
+
+
+def test_an_autoregressive_likelihood_is_of_the_values_it_was_given():
+    model, params, x = small.make_model(small.THREE, AUTOREGRESSIVE)
+    z = jax.random.normal(jax.random.key(0), (16, 3))
+    p = model.apply({'params': params}, z, {'w': x['w']}, method='decode')
+    network, own = generator(model, params, 'w')
+    outputs = network.apply({'params': own}, z, x['w'])
+    np.testing.assert_array_equal(p['w'].logits, outputs.reshape(16, 2, 2, 3, 7))
+    with pytest.raises(ValueError, match='decode\\(z, x\\)'):
+        model.apply({'params': params}, z, ['w'], method='decode')
+
+
+def test_pictures_are_means_or_samples():
+    z, key = jax.random.normal(jax.random.key(0), (4, 3)), jax.random.key(1)
+    model, params, _ = small.make_model()
+    means = model.apply({'params': params}, z, method='decode')['y'].mean
+    np.testing.assert_allclose(pictures(model, params, z, key)['y'], means, rtol=1e-5)
+    model, params, _ = small.make_model(small.THREE, AUTOREGRESSIVE)
+    drawn = pictures(model, params, z, key)
+    p = model.apply({'params': params}, z, drawn, method='decode')['w']
+    noise = jax.vmap(lambda i: p.noise(jax.random.fold_in(key, i), (2, 2, 3, 7)))(jnp.arange(4))
+    np.testing.assert_array_equal(p.choose(noise), drawn['w'])

@@ -13,13 +13,14 @@ LAYERS = {
     'types': 0,
     'config': 1, 'keys': 1, 'distributions': 1, 'layers': 1, 'parallel': 1, 'checkpoint': 1,
     'metrics': 1, 'process': 1,
-    'optimizer': 2, 'networks': 2, 'data.pairing': 1, 'data.mnist': 2,
-    'data': 3, 'data.streams': 3, 'fusion': 3,
-    'model': 4,
-    'objectives': 5,
-    'evaluate': 6, 'train': 7, 'figures': 7,
-    'run': 8,
-    '__init__': 9,
+    'optimizer': 2, 'tables': 2, 'autoregressive': 2, 'data.pairing': 1, 'data.mnist': 2,
+    'networks': 3, 'data': 3, 'data.streams': 3,
+    'fusion': 4,
+    'model': 5,
+    'objectives': 6,
+    'evaluate': 7, 'train': 8, 'figures': 8,
+    'run': 9,
+    '__init__': 10,
 }  # fmt: skip
 # The only file that may name these.
 OWNERS = {'pmap': 'parallel.py', 'orbax': 'checkpoint.py', 'ml_collections': None}

@@ -1,0 +1,45 @@
+"""Table 7.1 from results files."""
+
+import json
+
+import pytest
+
+from mmvae import tables
+from mmvae.types import InputError
+
+
+def results(experiment, bound, estimate):
+    def number(mean, samples):
+        return {'mean': mean, 'stderr': 0.125, 'n': 10, 'samples': samples}
+
+    return {
+        'experiment': experiment,
+        'test': {'x_bound': number(bound, 1), 'x_iw': number(estimate, 500)},
+    }
+
+
+def test_rows_have_results_or_say_that_there_are_none(tmp_path):
+    for name, bound in [('mnist_vae', -91.0), ('mnist_vae_best', -89.5), ('mnist_halves', -104.0)]:
+        (tmp_path / f'{name}.json').write_text(json.dumps(results(name, bound, bound + 3)))
+    rows = tables.table_7_1(tables.read_results(tmp_path))
+    by_label = {row[0]: row for row in rows[1:5]}
+    assert list(by_label) == ['VAE', 'VAE best', 'CNN-VAE', 'AR-CNN-VAE']
+    source = 'experiments/mnist_vae.py'
+    assert by_label['VAE'] == ('VAE', '-91.00 +- 0.12', '-88.00 +- 0.12', '500', '>= -90', source)
+    assert by_label['VAE best'][1:3] == ('-89.50 +- 0.12', '-86.50 +- 0.12')
+    assert by_label['CNN-VAE'][1] == 'no result yet'
+    assert by_label['AR-CNN-VAE'][4] == '>= -82'
+    text, marked = (tables.show(tmp_path, as_markdown) for as_markdown in (False, True))
+    for row in rows:
+        assert ' | '.join(row) in marked
+        assert all(cell in text for cell in row)
+
+
+def test_what_is_no_result_is_refused(tmp_path):
+    (tmp_path / 'a.json').write_text('{"experiment": "mnist_vae"}')
+    with pytest.raises(InputError, match='a.json'):
+        tables.read_results(tmp_path)
+    for name in 'ab':
+        (tmp_path / f'{name}.json').write_text(json.dumps(results('mnist_vae', -91.0, -90.0)))
+    with pytest.raises(InputError, match='second result of mnist_vae'):
+        tables.read_results(tmp_path)
