@@ -14,6 +14,7 @@ fixed point needs is a matter of what was learned.
 import functools
 import json
 import statistics
+import sys
 import time
 
 import jax
@@ -29,6 +30,7 @@ from mmvae.data.streams import ResidentFeed, make_streams
 from mmvae.metrics import table
 from mmvae.model import MultimodalVAE, generator, observe
 from mmvae.optimizer import rmsprop_nesterov
+from mmvae.types import InputError
 
 _JSON = flags.DEFINE_string('json', None, 'Also writes the numbers to this file.')
 _WORKDIR = flags.DEFINE_string('workdir', None, 'An autoregressive run to sample from.')
@@ -151,18 +153,25 @@ def measure(config, calls):
     return found
 
 
-def sampling(calls, workdir, count=64):
-    """Way to sample -> (seconds, full passes made), and the seconds of one full pass."""
-    if workdir:
-        model, params, _ = run.load(workdir)
-    else:
+def sampled_model(workdir):
+    """The autoregressive model of a run, or one that has not been trained."""
+    if not workdir:
         config = ar_cnn_vae()
         data = random_data(config)
         model = MultimodalVAE(data.modalities, config.model)
-        params = train.initial_state(config, model, train.initial_pixels(config, data)).params
+        pixels = train.initial_pixels(config, data)
+        return model, train.initial_state(config, model, pixels).params
+    model, params, _ = run.load(workdir)
+    if not model.is_autoregressive or 'x' not in model.names:
+        raise InputError(f'--workdir: {workdir} is no run of an autoregressive network')
+    return model, params
+
+
+def sampling(calls, model, params, count=64):
+    """Way to sample -> (seconds, full passes made), and the seconds of one full pass."""
     network, own = generator(model, params, 'x')
-    keys = jax.random.split(jax.random.key(0), count)
-    z = jax.vmap(model.prior().sample)(keys)
+    z_keys, keys = jax.random.split(jax.random.key(0), (2, count))
+    z = jax.vmap(model.prior().sample)(z_keys)
     draw = autoregressive.prepare(network, own, z, keys)
     one = seconds(lambda: autoregressive.full_pass(network, own, draw, draw.given), calls)
     ways = {
@@ -184,6 +193,11 @@ def sampling(calls, workdir, count=64):
 
 def main(argv):
     del argv
+    try:
+        to_sample = sampled_model(_WORKDIR.value)
+    except InputError as error:
+        print(f'benchmark: {error}', file=sys.stderr)
+        sys.exit(2)
     models = (halves, vae, cnn_vae, ar_cnn_vae)
     found = {c.__name__: measure(c(), _CALLS.value) for c in models}
     device = f'{jax.local_device_count()} x {jax.local_devices()[0].device_kind}'
@@ -196,7 +210,7 @@ def main(argv):
                 (f'{model}: {part}', f'{1e3 * value:.1f}', f'{value / parts["update"]:.2f}', rate)
             )
     print(table(rows))
-    sampled, one = sampling(_CALLS.value, _WORKDIR.value)
+    sampled, one = sampling(_CALLS.value, *to_sample)
     rows = [('64 samples', 's', 'in times of a full pass', 'passes made', 'faster than naive')]
     for way, (value, passes) in sampled.items():
         faster = f'{sampled["naive"][0] / value:.0f}'

@@ -77,7 +77,12 @@ class AutoregressiveDecoder(nn.Module):
         self.conditioners = [Conv(self.feature_maps) for _ in range(self.blocks)]
         self.masked = [MaskedBlock(channels, self.size) for _ in range(self.blocks)]
         self.hidden = MaskedConv(self.feature_maps, channels, 1)
-        self.last = MaskedConv(channels * outputs_per_element(self.modality), channels, 1)
+        self.last = MaskedConv(self.num_outputs, channels, 1)
+
+    @property
+    def num_outputs(self) -> int:
+        """Of the last layer, for all channels of a pixel."""
+        return self.modality.shape[-1] * outputs_per_element(self.modality)
 
     def __call__(self, z: Array, x: Array) -> Array:
         """[(B), D] and the image, [(B), H, W, C] -> [(B), H, W, C * outputs_per_element].
@@ -185,7 +190,7 @@ def prepare(
       known: which elements are given, bool [H, W, C].
 
     Raises:
-      InputError: what is known is not the first elements of the order.
+      InputError: what is known is not the first elements of the order, or was not given.
     """
     shape = network.modality.shape
     known = np.zeros(shape, bool) if known is None else np.asarray(known, bool)
@@ -194,20 +199,18 @@ def prepare(
             'known: only the first elements of an image can be given, counted row by row, pixel '
             f'by pixel, channel by channel, as a mask of shape {shape}'
         )
+    if given is None and known.any():
+        raise InputError('given: missing; it has the values of the elements that are known')
     given = jnp.zeros((len(z), *shape)) if given is None else jnp.where(known, given, 0.0)
     return Draw(*_conditions_and_noise(network, params, z, keys), given, jnp.asarray(known))
 
 
 @_compiled
 def _conditions_and_noise(network, params, z, keys):
-    outputs = jnp.zeros((*network.modality.shape[:-1], _num_outputs(network)))
+    outputs = jnp.zeros((*network.modality.shape[:-1], network.num_outputs))
     likelihood = make_likelihood(network.modality, outputs)
     noise = jax.vmap(lambda key: likelihood.noise(key, likelihood.logits.shape))(keys)
     return network.apply({'params': params}, z, method='conditions'), noise
-
-
-def _num_outputs(network: AutoregressiveDecoder) -> int:
-    return network.modality.shape[-1] * outputs_per_element(network.modality)
 
 
 @_compiled
@@ -234,7 +237,8 @@ def fixed_point(
     """x <- f(x) until f(x) = x, from `first` or from zeros.
 
     Raises:
-      RunError: it did not settle, so this backend's sums are not the same each time.
+      RunError: it did not settle: on this backend a pass is not causal to the last bit, or
+        not the same each time.
     """
     x = draw.given if first is None else first
     for passes in range(1, x[0].size + 2):
@@ -242,7 +246,10 @@ def fixed_point(
         if np.array_equal(chosen, x):
             return Sample(x, passes)
         x = chosen
-    raise RunError('sampling did not settle: the passes over one image differ from each other')
+    raise RunError(
+        'sampling did not settle: on this backend the passes over one image are not causal to '
+        'the last bit, or differ from each other'
+    )
 
 
 @_compiled

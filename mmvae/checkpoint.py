@@ -6,8 +6,8 @@ carries a checksum of its arrays, so that one damaged later is noticed and passe
 
 import contextlib
 import hashlib
+import itertools
 import logging
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,8 +88,8 @@ class Checkpoints:
 
     def _move_aside(self, step: int) -> None:
         folder = Path(self._manager.directory)
-        aside = folder.with_name(f'unreadable_{step}')
-        shutil.rmtree(aside, ignore_errors=True)
+        names = (f'unreadable_{step}' + f'_{n}' * (n > 0) for n in itertools.count())
+        aside = next(p for p in map(folder.with_name, names) if not p.exists())
         (folder / str(step)).rename(aside)
         self._manager.reload()
 

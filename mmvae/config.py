@@ -66,6 +66,8 @@ class OptimizerConfig:
     learning_rate: float
     momentum: float
     decay: float  # of the mean square of the gradients
+    halving: int = 0  # updates in which the learning rate halves; 0: constant
+    averaging: float = 0.0  # decay of the parameters' average, which is evaluated; 0: no average
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,6 +253,8 @@ def _check_values(config: Config) -> None:
     number('optimizer.learning_rate', 0, above=0)
     number('optimizer.momentum', 0, below=1)
     number('optimizer.decay', 0, below=1)
+    number('optimizer.halving', 0)
+    number('optimizer.averaging', 0, below=1)
     strides = config.model.strides
     _require(strides and all(s in (1, 2) for s in strides),
              'model.strides', strides, 'one or more of 1 and 2, as in (2, 1, 2)')  # fmt: skip
@@ -342,7 +346,9 @@ def _get_default(field: str) -> Any:
             return None  # a modality's batch size
         owner, cls = cls, hints[name]
     default = {f.name: f.default for f in dataclasses.fields(owner)}[names[-1]]
-    return None if default is dataclasses.MISSING else default
+    if default is dataclasses.MISSING:
+        return None
+    return list(default) if isinstance(default, tuple) else default  # as _flat has them
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:

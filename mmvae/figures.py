@@ -15,6 +15,8 @@ from mmvae.model import MultimodalVAE, generator, observe, pictures
 from mmvae.types import Array, Params
 
 _GREY = 0.5
+# K, the prior draws that a completion's z is chosen from.
+CANDIDATES = 1000
 
 
 def draw_all(
@@ -28,7 +30,7 @@ def draw_all(
     traversal.png        one example as each of its most informative latents changes
 
     Args:
-      examples: test examples: all in samples.png, the first 10 in the others.
+      examples: test examples: full rows of 10 in samples.png, the first 10 in the others.
       seed: of the evaluation; the examples are binarised as they are when measured.
     """
     test_key = keys.evaluation_key(seed, 'test')
@@ -51,8 +53,8 @@ def draw_all(
         ('samples from the prior', _rows(model, _columns(samples))),
     ]
     parts = [
-        (f'{name} from its upper half', _rows(model, completed))
-        for name, completed in completions(model, params, seen, key(2), 6).items()
+        (f'{name} from its upper half: z of {CANDIDATES}, effectively {n:.1f}', _rows(model, c))
+        for name, (c, n) in completions(model, params, seen, key(2), 6).items()
     ]
     latents, travelled = traversal(model, params, seen, key(3))
     title = f'latents {", ".join(map(str, latents))}, from -3 to 3'
@@ -92,24 +94,30 @@ def _posterior(model: MultimodalVAE, params: Params, x: Mapping[str, Array]) -> 
 
 def prior_samples(model: MultimodalVAE, params: Params, key: Array, count: int) -> dict[str, Array]:
     """Pictures of z ~ p(z), modality name -> [count, H, W, C]."""
-    z = jax.vmap(model.prior().sample)(jax.random.split(key, count))
-    return pictures(model, params, z, key)
+    # Of one key, z and the noise of the pixels would share their bits.
+    z_key, noise_key = jax.random.split(key)
+    z = jax.vmap(model.prior().sample)(jax.random.split(z_key, count))
+    return pictures(model, params, z, noise_key)
 
 
 def completions(
     model: MultimodalVAE, params: Params, seen: Mapping[str, Array], key: Array, num_samples: int
-) -> dict[str, list[dict[str, np.ndarray]]]:
+) -> dict[str, tuple[list[dict[str, np.ndarray]], float]]:
     """Each modality's images drawn on from their upper halves.
 
-    z is drawn from K = 1000 prior draws with weights p(upper half | z): an approximation of
-    p(z | upper half), for which the model has no encoder. The rest follows from z, and in
-    an autoregressive network from the upper half too.
+    z is drawn from K prior draws with weights p(upper half | z), an approximation of
+    p(z | upper half), for which the model has no encoder. It is a poor one where z says much
+    about the image: then a few of the K have all the weight, and `effective` of them,
+    1 / sum_k w_k^2 for weights that sum to 1, is near 1. The rest of the image follows from
+    z, and in an autoregressive network from the upper half too.
 
     Returns:
-      Modality name -> columns: the whole image, its upper half, then the completions.
+      Modality name -> (columns, effective): the whole image, its upper half, then the
+      completions; the mean over examples of the effective number of draws.
     """
-    columns = {}
-    candidates = jax.vmap(model.prior().sample)(jax.random.split(key, 1000))
+    completed = {}
+    z_key, key = jax.random.split(key)
+    candidates = jax.vmap(model.prior().sample)(jax.random.split(z_key, CANDIDATES))
     for modality in model.modalities:
         name = modality.name
         known = np.zeros(modality.shape, bool)
@@ -126,8 +134,9 @@ def completions(
                 image = pictures(model, params, z, draw_key)[name]
             drawn = _scaled(model, {name: image})[name]
             shown.append({name: np.where(known, whole, drawn)})
-        columns[name] = shown
-    return columns
+        weights = jax.nn.softmax(log_weights)
+        completed[name] = (shown, float(jnp.mean(1 / jnp.sum(weights**2, axis=1))))
+    return completed
 
 
 def _complete(model, params, name, z, key, given, known):
@@ -157,7 +166,7 @@ def traversal(
     """The first example's picture as one latent goes from -3 to 3, the others at its mean.
 
     For the latents with the highest mean KL over the examples; autoregressive networks use
-    the same noise throughout.
+    the same noise along a row.
 
     Returns:
       Those latents, and columns with a row for each latent.

@@ -160,7 +160,7 @@ class MaskedConv(_WeightNormalised):
         kernel, bias = weights
         reach = self.size // 2
         seen, taps = [], []
-        for above in range(reach + 1):
+        for above in range(min(reach + 1, len(u))):  # beyond the image there are zeros
             for right in range(-reach, reach + 1 if above else 1):
                 lag = (reach + 1) * above - right
                 source = u if lag == 0 else earlier[lag - 1]
@@ -180,7 +180,7 @@ def _as_batch(function: Callable[[Array], Array], u: Array) -> Array:
 
 
 def convolve(u: Array, kernel: Array, stride: int = 1) -> Array:
-    """Zero-padded convolution, [B, H, W, I] * [3, 3, I, O] -> [B, ceil(H/s), ceil(W/s), O]."""
+    """Zero-padded convolution, [B, H, W, I] * [k, k, I, O] -> [B, ceil(H/s), ceil(W/s), O]."""
     return lax.conv_general_dilated(
         u, kernel, (stride, stride), 'SAME', dimension_numbers=_IMAGE_DIMS
     )

@@ -161,9 +161,10 @@ def pictures(model: MultimodalVAE, params: Params, z: Array, key: Key) -> dict[s
     """
     if not model.is_autoregressive:
         return _means(model, params, z)
-    example_keys = jax.vmap(lambda i: keys.fold(key, i))(jnp.arange(len(z)))
     images = {}
-    for modality in model.modalities:
+    for number, modality in enumerate(model.modalities):
+        of_example = functools.partial(keys.fold, key, number)
+        example_keys = jax.vmap(of_example)(jnp.arange(len(z)))
         network, own = generator(model, params, modality.name)
         draw = autoregressive.prepare(network, own, z, example_keys)
         images[modality.name] = autoregressive.sample(network, own, draw).images

@@ -155,11 +155,10 @@ def generation_network(config: ModelConfig, modality: Modality) -> nn.Module:
     outputs = channels * distributions.outputs_per_element(modality)
     if config.network == 'dense':
         return DenseDecoder(config.hidden, tuple(size), outputs)
-    if config.network == 'autoregressive':
-        outputs = config.feature_maps
-    decoder = ConvDecoder(config.hidden, config.feature_maps, config.strides, tuple(size), outputs)
-    if config.network == 'autoregressive':
-        return AutoregressiveDecoder(
-            modality, decoder, config.feature_maps, config.masked_blocks, config.masked_size
-        )
-    return decoder
+    sizes = (config.hidden, config.feature_maps, config.strides, tuple(size))
+    if config.network == 'conv':
+        return ConvDecoder(*sizes, outputs)
+    features = ConvDecoder(*sizes, config.feature_maps)
+    return AutoregressiveDecoder(
+        modality, features, config.feature_maps, config.masked_blocks, config.masked_size
+    )

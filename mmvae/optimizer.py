@@ -1,9 +1,10 @@
-"""RMSProp with Nesterov momentum (sections 3.2.2 and 3.2.3)."""
+"""RMSProp with Nesterov momentum (sections 3.2.2 and 3.2.3), and what may be added to it."""
 
+import jax.numpy as jnp
 import optax
 
 from mmvae.config import OptimizerConfig
-from mmvae.types import Array
+from mmvae.types import Array, Params
 
 
 def rmsprop_nesterov(config: OptimizerConfig, learning_rate: Array) -> optax.GradientTransformation:
@@ -26,3 +27,18 @@ def rmsprop_nesterov(config: OptimizerConfig, learning_rate: Array) -> optax.Gra
         momentum=config.momentum,
         nesterov=True,
     )
+
+
+def rate_at(config: OptimizerConfig, learning_rate: Array, step: Array) -> Array:
+    """The learning rate at a step: constant, or halved every `halving` updates, smoothly."""
+    return learning_rate * 0.5 ** (step / config.halving) if config.halving else learning_rate
+
+
+def averaged(config: OptimizerConfig, average: Params, params: Params, step: Array) -> Params:
+    """The exponential moving average of the parameters with decay `averaging`.
+
+    The decay begins lower, at (1 + step) / (10 + step), so that the average soon leaves the
+    parameters it began with behind.
+    """
+    decay = jnp.minimum(config.averaging, (1 + step) / (10 + step))
+    return optax.incremental_update(params, average, 1 - decay)

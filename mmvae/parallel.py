@@ -75,12 +75,15 @@ def map_examples(function: Callable) -> Callable:
 
 
 def map_minibatch(function: Callable, piece: int | None = None) -> Callable:
-    """jax.vmap(function), in unrolled pieces of `piece` examples; None takes all at once."""
+    """jax.vmap(function), in unrolled pieces of `piece` examples; None takes all at once.
+
+    There are at most 8 pieces, larger ones if need be: the program grows with their number.
+    """
 
     def mapped(*arguments):
         size = len(jax.tree.leaves(arguments)[0])
-        starts = range(0, size, piece or size)
-        pieces = [slice(start, start + (piece or size)) for start in starts]
+        step = max(piece or size, -(-size // 8))
+        pieces = [slice(start, start + step) for start in range(0, size, step)]
         results = [
             jax.vmap(function)(*jax.tree.map(operator.itemgetter(p), arguments)) for p in pieces
         ]

@@ -115,7 +115,10 @@ def train(config: Config, workdir: Path, data: DataSet) -> None:
                 ):
                     model = build_model(config)
                     training.train(config, model, data, workdir, checkpoints, stop_request)
-                _draw(config, workdir, data)
+                try:
+                    _draw(config, workdir, data)
+                except RunError as error:  # the numbers do not need them
+                    _log.warning('no figures: %s', error)
             _measure(config, workdir, data)
 
 
@@ -150,7 +153,7 @@ def _measure(config: Config, workdir: Path, data: DataSet) -> None:
     if not best:
         raise InputError(f'--workdir: {workdir} has not been validated yet; train it further')
     progress = training.Progress.from_json(latest.meta)
-    params = best.state.params
+    params = best.state.evaluated
     evaluator = evaluate.Evaluator(model, config.eval)
     tracked = {
         split: evaluator.bounds(params, split, examples).report(samples=1)
@@ -186,7 +189,7 @@ def _draw(config: Config, workdir: Path, data: DataSet) -> None:
     shown = np.arange(min(100, len(data.splits['test'].labels)))
     examples = evaluate.examples_of(data, 'test', shown)
     paths = figures.draw_all(
-        model, best.state.params, examples, config.eval.seed, workdir / 'figures'
+        model, best.state.evaluated, examples, config.eval.seed, workdir / 'figures'
     )
     metrics.show_figures(workdir, best.step, paths)
     for path in paths:
@@ -200,7 +203,7 @@ def encode(config: Config, workdir: Path, data: DataSet, split: str) -> None:
     """
     model = build_model(config)
     with process.lock(workdir), _failures(workdir):
-        params = _best(config, model, workdir).state.params
+        params = _best(config, model, workdir).state.evaluated
         examples = evaluate.examples_of(data, split)
         key = keys.evaluation_key(config.eval.seed, split)
         arrays = evaluate.latents(model, params, examples, key, config.eval.batch_size)
@@ -220,7 +223,7 @@ def load(workdir: str | Path) -> tuple[MultimodalVAE, Params, Config]:
     workdir = Path(workdir)
     config = read_config(workdir)
     model = build_model(config)
-    return model, _best(config, model, workdir).state.params, config
+    return model, _best(config, model, workdir).state.evaluated, config
 
 
 def summary(results: dict[str, Any], workdir: Path) -> str:

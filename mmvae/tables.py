@@ -51,23 +51,41 @@ def table_7_1(results: Mapping[str, Mapping[str, Any]]) -> Rows:
     Args:
       results: experiment -> its results.json. Variants of an experiment are called by its name
         and more, as in mnist_vae_best.
+
+    Raises:
+      InputError: a result of these experiments is not of all of MNIST's whole digits.
     """
-    rows = [('model', 'bound, nats', 'importance-weighted', 'K', 'thesis', 'from')]
+    rows = [('model', 'bound, nats', 'importance-weighted', 'K', 'n', 'thesis', 'from')]
     for model, experiment, thesis in _BENCHMARK:
         variants = sorted(n for n in results if n.startswith(f'{experiment}_'))
         for name in (experiment, *variants):
             label = model + name.removeprefix(experiment).replace('_', ' ')
             source = f'experiments/{name}.py'
             if name in results:
-                test = results[name]['test']
-                bound, estimate = test['x_bound'], test['x_iw']
-                shown = (_number(bound), _number(estimate), str(estimate['samples']))
+                bound, estimate = _whole_digits(name, results[name])
+                counts = (str(estimate['samples']), str(estimate['n']))
+                shown = (_number(bound), _number(estimate), *counts)
             else:
-                shown = ('no result yet', '', '')
+                shown = ('no result yet', '', '', '')
             rows.append((label, *shown, thesis if name == experiment else '', source))
     for model, bound, source in _LITERATURE:
-        rows.append((model, bound, '', '', '', source))
+        rows.append((model, bound, '', '', '', '', source))
     return rows
+
+
+def _whole_digits(name: str, results: Mapping[str, Any]) -> tuple[Mapping, Mapping]:
+    """The bound and the estimate on the 10,000 test digits."""
+    try:
+        data, test = results['config']['data'], results['test']
+        seen = {field: data[field] for field in ('name', 'view', 'limit')}
+        bound, estimate = test['x_bound'], test['x_iw']
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f'the result of {name} is not one of a single modality ({error!r})'
+        ) from error
+    if seen != {'name': 'mnist', 'view': 'whole', 'limit': 0}:
+        raise InputError(f'the result of {name} is not of all whole digits of mnist, but of {seen}')
+    return bound, estimate
 
 
 def _number(estimate: Mapping[str, Any]) -> str:
@@ -76,7 +94,7 @@ def _number(estimate: Mapping[str, Any]) -> str:
 
 
 def show(folder: Path, as_markdown: bool) -> str:
-    """Every table whose results are in a folder, as text or Markdown."""
+    """The tables of the thesis with the results in a folder, as text or Markdown."""
     rows = table_7_1(read_results(folder))
     table = markdown(rows) if as_markdown else metrics.table(rows)
     return f'Table 7.1: lower bounds on log p(x), MNIST test set\n\n{table}'

@@ -18,11 +18,11 @@ import optax
 
 from mmvae import evaluate, keys, metrics, objectives, parallel
 from mmvae.checkpoint import Checkpoints
-from mmvae.config import Config
+from mmvae.config import Config, OptimizerConfig
 from mmvae.data import DataSet
 from mmvae.data.streams import FEEDS, PAIRED, initial_rows, make_streams
 from mmvae.model import MultimodalVAE, init_params, observe
-from mmvae.optimizer import rmsprop_nesterov
+from mmvae.optimizer import averaged, rate_at, rmsprop_nesterov
 from mmvae.types import Array, Key, Observed, Params, RunError
 
 _log = logging.getLogger(__name__)
@@ -33,11 +33,21 @@ INITIAL_EXAMPLES = 64
 
 @flax.struct.dataclass
 class TrainState:
-    """All that an update changes. No key: randomness is folded from the step."""
+    """All that an update changes. No key: randomness is folded from the step.
+
+    Attributes:
+      average: of the parameters so far, None where none is asked for.
+    """
 
     step: Array
     params: Params
     opt_state: optax.OptState
+    average: Params | None = None
+
+    @property
+    def evaluated(self) -> Params:
+        """The parameters that are measured, drawn and loaded."""
+        return self.params if self.average is None else self.average
 
 
 class Hyper(NamedTuple):
@@ -79,7 +89,8 @@ def initial_state(config: Config, model: MultimodalVAE, pixels: Observed) -> Tra
     seen = jax.vmap(functools.partial(observe, model.modalities))(pixels, example_keys)
     params = init_params(model, seen, keys.fold(key, keys.SAMPLE))
     optimizer = rmsprop_nesterov(config.optimizer, config.optimizer.learning_rate)
-    return TrainState(jnp.int32(0), params, optimizer.init(params))
+    average = jax.tree.map(jnp.copy, params) if config.optimizer.averaging else None
+    return TrainState(jnp.int32(0), params, optimizer.init(params), average)
 
 
 def abstract_state(config: Config, model: MultimodalVAE) -> TrainState:
@@ -96,11 +107,13 @@ def make_update(
     fetch: Callable[[Any, Any], dict[str, dict[str, Array]]],
     stream_numbers: dict[str, int],
     num_samples: int = 1,
+    schedule: OptimizerConfig | None = None,
 ) -> Callable:
     """The update (state, constants, minibatch, hyper) -> (state, metrics), for `map_update`.
 
     Args:
       optimizer: makes the optimiser of a learning rate, which is traced.
+      schedule: has the learning rate's halving and the parameters' averaging, if any.
       fetch: the feed's, from (constants, minibatch) to uint8 pixels by stream and modality.
 
     The metrics are means over the global minibatch, in nats: `loss`, what is minimised,
@@ -139,11 +152,14 @@ def make_update(
         batches = fetch(constants, minibatch)
         gradient, logged = jax.grad(loss, has_aux=True)(state.params, batches, state.step, hyper)
         gradient = parallel.mean_over_devices(gradient)
-        change, opt_state = optimizer(hyper.learning_rate).update(
-            gradient, state.opt_state, state.params
-        )
+        rate, average = hyper.learning_rate, state.average
+        if schedule:
+            rate = rate_at(schedule, rate, state.step)
+        change, opt_state = optimizer(rate).update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, change)
-        return TrainState(state.step + 1, params, opt_state), logged
+        if average is not None:
+            average = averaged(schedule, average, params, state.step)
+        return TrainState(state.step + 1, params, opt_state, average), logged
 
     return update
 
@@ -213,7 +229,7 @@ def train(
     update = make_update(
         model, objectives.OBJECTIVES[config.objective.name],
         functools.partial(rmsprop_nesterov, config.optimizer), feed.fetch,
-        {s.name: s.number for s in streams}, config.objective.num_samples,
+        {s.name: s.number for s in streams}, config.objective.num_samples, config.optimizer,
     )  # fmt: skip
     evaluator = evaluate.Evaluator(model, config.eval)
     tracked = evaluate.tracked_examples(data, config.eval.train_examples)
@@ -274,7 +290,7 @@ def train(
                 read(pending)
                 pending, bounds = None, {}
                 for split, examples in tracked.items():
-                    bounds[split] = evaluator.bounds(state.params, split, examples).means()
+                    bounds[split] = evaluator.bounds(state.evaluated, split, examples).means()
                     _require_finite(f'the {split} bounds of update {step}', bounds[split], saved)
                     writer.write(step, split, bounds[split])
                 name, score = evaluate.selection_bound(bounds['validation'], config.trains_pairs)

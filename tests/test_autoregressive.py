@@ -143,7 +143,8 @@ def test_samples_have_these_probabilities(modality):
     assert (np.abs(found - p) < 5 * np.sqrt(p * (1 - p) / count)).all()
 
 
-SAMPLED = [(BINARY, 2, 3), (COLOUR, 1, 3), (BINARY, 1, 5)]
+THIN = Modality('x', (1, 5, 2), 'categorical', 3)  # less high than the kernel's reach
+SAMPLED = [(BINARY, 2, 3), (COLOUR, 1, 3), (BINARY, 1, 5), (THIN, 1, 5, 4, (1,))]
 
 
 @pytest.mark.parametrize('case', SAMPLED)
@@ -164,7 +165,7 @@ def test_every_sampler_gives_the_same_images(case):
     assert confirmed.passes == 1
     assert 1 < jacobi.passes < naive.passes
     # A wrong draw is mended.
-    wrong = naive.images.at[:, 1, 2].set(modality.num_values - 1 - naive.images[:, 1, 2])
+    wrong = naive.images.at[:, 0, 2].set(modality.num_values - 1 - naive.images[:, 0, 2])
     mended = autoregressive.fixed_point(network, params, draw, wrong)
     np.testing.assert_array_equal(mended.images, naive.images)
 
@@ -198,3 +199,5 @@ def test_a_completion_of_anything_but_the_first_elements_is_refused():
     for bad in (known, np.ones((5, 7), bool)):
         with pytest.raises(InputError, match='first elements'):
             autoregressive.prepare(network, params, z, keys, jnp.zeros((1, 5, 7, 1)), bad)
+    with pytest.raises(InputError, match='given: missing'):
+        autoregressive.prepare(network, params, z, keys, known=np.ones(BINARY.shape, bool))

@@ -54,6 +54,12 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_it_used(tmp_pat
         # The run goes on from there, over the same step again.
         checkpoints.save(2, state(2), {'seconds': 1.0}, -3.0)
         assert_is(checkpoints.restore_latest(state(0)), 2)
+    damage(folder, 2)
+    with open_checkpoints(folder) as checkpoints:
+        assert_is(checkpoints.restore_latest(state(0)), 1)
+        assert {p.name for p in tmp_path.iterdir()} == {
+            'checkpoints', 'unreadable_2', 'unreadable_2_1'
+        }  # fmt: skip
 
 
 def test_changed_bits_are_noticed(tmp_path, monkeypatch):

@@ -1,11 +1,13 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import expit
+from scipy.stats import norm
 
-from mmvae import figures
+from mmvae import autoregressive, figures
 from mmvae.distributions import kl
 from mmvae.model import MultimodalVAE
 from mmvae.types import Modality
@@ -53,7 +55,9 @@ def test_completions_keep_the_upper_half_and_differ_below(config):
     model, params, x = small.make_model(small.BINARY, config)
     seen = {n: a[:5] for n, a in x.items()}
     drawn = figures.completions(model, params, seen, jax.random.key(0), num_samples=3)
-    whole, upper, *completed = [column['y'] for column in drawn['y']]
+    columns, effective = drawn['y']
+    assert 1 <= effective <= figures.CANDIDATES
+    whole, upper, *completed = [column['y'] for column in columns]
     np.testing.assert_array_equal(whole, seen['y'])
     np.testing.assert_array_equal(upper[:, 2:], np.full((5, 3, 3, 1), 0.5))
     assert len(completed) == 3
@@ -62,8 +66,25 @@ def test_completions_keep_the_upper_half_and_differ_below(config):
     assert not np.array_equal(completed[0], completed[1])
 
 
-def test_completions_follow_the_weights_of_their_latents():
-    """Of two candidates, the one that explains the upper half is drawn as Bayes has it."""
+def test_completions_are_pictures_of_the_candidates_that_have_the_weight(monkeypatch):
+    model, params, x = small.make_model()
+    seen = {n: a[:5] for n, a in x.items()}
+    chosen = []
+
+    def all_weight_on_the_third(model, params, name, x, known, candidates):
+        chosen.append(candidates[2])
+        return jnp.full((5, len(candidates)), -jnp.inf).at[:, 2].set(0.0)
+
+    monkeypatch.setattr(figures, '_log_likelihoods', all_weight_on_the_third)
+    drawn = figures.completions(model, params, seen, jax.random.key(0), num_samples=2)
+    mean = model.apply({'params': params}, chosen[0], method='decode')['x'].mean
+    columns, effective = drawn['x']
+    assert effective == 1
+    for column in columns[2:]:
+        np.testing.assert_allclose(column['x'][:, 2:], np.stack([mean[2:]] * 5), rtol=1e-5)
+
+
+def test_the_weights_of_completions_are_likelihoods_of_the_upper_half():
     model, params, x = small.make_model()
     known = np.zeros((4, 6, 1), bool)
     known[:2] = True
@@ -84,3 +105,28 @@ def test_a_traversal_changes_one_latent_a_row():
     z = q.mean[0].at[latents[1]].set(-3.0)
     mean = model.apply({'params': params}, z, method='decode')['x'].mean
     np.testing.assert_allclose(columns[0]['x'][1], mean, rtol=1e-5)
+
+
+def test_samples_from_the_prior_share_no_bits_with_the_noise_of_their_pixels(monkeypatch):
+    model, params, _ = small.make_model(small.BINARY, AUTOREGRESSIVE)
+    draws = []
+    prepare = autoregressive.prepare
+
+    def recorded(network, params, z, keys):
+        draw = prepare(network, params, z, keys)
+        draws.append((z, draw.noise))
+        return draw
+
+    monkeypatch.setattr(autoregressive, 'prepare', recorded)
+    figures.prior_samples(model, params, jax.random.key(0), 4)
+    (z, x_noise), (_, y_noise) = draws
+    uniforms = [np.asarray(u).reshape(4, -1)[:, :3] for u in (norm.cdf(z), x_noise, y_noise)]
+    for i, one in enumerate(uniforms):
+        for other in uniforms[:i]:
+            assert np.abs(one - other).max(axis=1).min() > 1e-3
+
+
+def test_figures_of_several_columns_go_along_the_rows():
+    columns = figures._columns({'x': np.arange(23)}, 10)
+    assert [c['x'].tolist() for c in columns[:2]] == [[0, 10], [1, 11]]
+    assert len(figures._columns({'x': np.arange(3)}, 10)) == 3

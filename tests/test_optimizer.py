@@ -6,7 +6,7 @@ import numpy as np
 import optax
 
 from mmvae.config import OptimizerConfig
-from mmvae.optimizer import rmsprop_nesterov
+from mmvae.optimizer import averaged, rate_at, rmsprop_nesterov
 
 CONFIG = OptimizerConfig(learning_rate=0.002, momentum=0.9, decay=0.9)
 
@@ -70,3 +70,22 @@ def test_the_learning_rate_may_be_traced():
         return optimizer.update(g, optimizer.init(g))[0]
 
     np.testing.assert_allclose(change(0.1), 50 * change(0.002), rtol=1e-6)
+
+
+def test_the_rate_is_constant_or_halves():
+    assert rate_at(CONFIG, 0.5, 1000) == 0.5
+    config = dataclasses.replace(CONFIG, halving=20)
+    rates = [rate_at(config, 0.5, jnp.int32(step)) for step in (0, 10, 20, 60)]
+    np.testing.assert_allclose(rates, [0.5, 0.5 / 2**0.5, 0.25, 0.0625], rtol=1e-6)
+
+
+def test_the_average_forgets_its_beginning_then_has_the_decay_it_was_given():
+    config = dataclasses.replace(CONFIG, averaging=0.5)
+    average, by_hand = {'w': jnp.float32(100.0)}, 100.0
+    for step in range(30):
+        w = float(np.sin(step))
+        average = averaged(config, average, {'w': jnp.float32(w)}, step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        by_hand = decay * by_hand + (1 - decay) * w
+    np.testing.assert_allclose(average['w'], by_hand, rtol=1e-5)
+    assert abs(by_hand) < 1

@@ -14,6 +14,7 @@ def results(experiment, bound, estimate):
 
     return {
         'experiment': experiment,
+        'config': {'data': {'name': 'mnist', 'view': 'whole', 'limit': 0}},
         'test': {'x_bound': number(bound, 1), 'x_iw': number(estimate, 500)},
     }
 
@@ -25,14 +26,32 @@ def test_rows_have_results_or_say_that_there_are_none(tmp_path):
     by_label = {row[0]: row for row in rows[1:5]}
     assert list(by_label) == ['VAE', 'VAE best', 'CNN-VAE', 'AR-CNN-VAE']
     source = 'experiments/mnist_vae.py'
-    assert by_label['VAE'] == ('VAE', '-91.00 +- 0.12', '-88.00 +- 0.12', '500', '>= -90', source)
+    assert by_label['VAE'] == (
+        'VAE',
+        '-91.00 +- 0.12',
+        '-88.00 +- 0.12',
+        '500',
+        '10',
+        '>= -90',
+        source,
+    )
     assert by_label['VAE best'][1:3] == ('-89.50 +- 0.12', '-86.50 +- 0.12')
     assert by_label['CNN-VAE'][1] == 'no result yet'
-    assert by_label['AR-CNN-VAE'][4] == '>= -82'
+    assert by_label['AR-CNN-VAE'][5] == '>= -82'
     text, marked = (tables.show(tmp_path, as_markdown) for as_markdown in (False, True))
     for row in rows:
         assert ' | '.join(row) in marked
         assert all(cell in text for cell in row)
+
+
+def test_a_result_of_other_data_is_refused():
+    halves = results('mnist_vae', -91.0, -90.0)
+    halves['config']['data']['view'] = 'halves'
+    with pytest.raises(InputError, match='mnist_vae is not of all whole digits'):
+        tables.table_7_1({'mnist_vae': halves})
+    nothing = results('mnist_vae', -91.0, -90.0) | {'test': {}}
+    with pytest.raises(InputError, match='mnist_vae is not one of a single modality'):
+        tables.table_7_1({'mnist_vae': nothing})
 
 
 def test_what_is_no_result_is_refused(tmp_path):

@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmvae import distributions, keys, objectives, parallel, train
+from mmvae import distributions, evaluate, keys, objectives, parallel, train
 from mmvae.checkpoint import open_checkpoints
 from mmvae.data.streams import ResidentFeed, make_streams
 from mmvae.metrics import read_metrics
 from mmvae.model import MultimodalVAE, observe
-from mmvae.optimizer import rmsprop_nesterov
+from mmvae.optimizer import averaged, rmsprop_nesterov
 from mmvae.types import RunError
 from tests import small
 
@@ -223,6 +223,35 @@ def test_several_updates_a_call_are_the_updates_one_by_one(tmp_path):
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
         one.state.params, several.state.params,
     )  # fmt: skip
+
+
+def test_an_average_is_kept_measured_and_resumed(tmp_path):
+    settings = {'optimizer__averaging': 0.9, 'optimizer__halving': 3, 'train__eval_every': 2}
+    params, start = [], None
+    for count in (1, 2, 3, 4):
+        latest, rows = run_dense(tmp_path / str(count), train__num_updates=count, **settings)
+        params.append(latest.state.params)
+    config = small.make_config(model__network='dense', **settings)
+    model = MultimodalVAE(DATA.modalities, config.model, True)
+    start = train.initial_state(config, model, train.initial_pixels(config, DATA))
+    average = start.params
+    for step, new in enumerate(params):
+        average = averaged(config.optimizer, average, new, step)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        latest.state.average, average,
+    )  # fmt: skip
+    examples = evaluate.tracked_examples(DATA, config.eval.train_examples)['validation']
+    bounds = evaluate.Evaluator(model, config.eval).bounds(
+        latest.state.average, 'validation', examples
+    )
+    row = next(r for r in rows if r['kind'] == 'validation' and r['step'] == 4)
+    assert row['joint_bound'] == pytest.approx(bounds.means()['joint_bound'], rel=1e-5)
+    with pytest.raises(train.Stopped):
+        run_dense(tmp_path / 'run', stop_after=3, train__num_updates=4, **settings)
+    resumed, same_rows = run_dense(tmp_path / 'run', train__num_updates=4, **settings)
+    jax.tree.map(np.testing.assert_array_equal, resumed.state, latest.state)
+    assert same_rows == rows
 
 
 def test_tfdata_trains_to_the_same_bits(tmp_path):
