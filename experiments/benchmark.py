@@ -20,7 +20,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from experiments import base, mnist_ar_cnn_vae, mnist_cnn_vae, mnist_vae
 from mmvae import autoregressive, objectives, parallel, run, train
@@ -193,6 +193,7 @@ def sampling(calls, model, params, count=64):
 
 def main(argv):
     del argv
+    logging.set_verbosity(logging.WARNING)  # orbax's notes on a checkpoint
     try:
         to_sample = sampled_model(_WORKDIR.value)
     except InputError as error:

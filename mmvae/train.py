@@ -22,7 +22,7 @@ from mmvae.config import Config, OptimizerConfig
 from mmvae.data import DataSet
 from mmvae.data.streams import FEEDS, PAIRED, initial_rows, make_streams
 from mmvae.model import MultimodalVAE, init_params, observe
-from mmvae.optimizer import averaged, rate_at, rmsprop_nesterov
+from mmvae.optimizer import Averaged, rate_at, rmsprop_nesterov
 from mmvae.types import Array, Key, Observed, Params, RunError
 
 _log = logging.getLogger(__name__)
@@ -33,21 +33,17 @@ INITIAL_EXAMPLES = 64
 
 @flax.struct.dataclass
 class TrainState:
-    """All that an update changes. No key: randomness is folded from the step.
-
-    Attributes:
-      average: of the parameters so far, None where none is asked for.
-    """
+    """All that an update changes. No key: randomness is folded from the step."""
 
     step: Array
     params: Params
     opt_state: optax.OptState
-    average: Params | None = None
 
     @property
     def evaluated(self) -> Params:
-        """The parameters that are measured, drawn and loaded."""
-        return self.params if self.average is None else self.average
+        """The parameters that are measured, drawn and loaded: their average if there is one."""
+        averaged = isinstance(self.opt_state, Averaged)
+        return self.opt_state.average if averaged else self.params
 
 
 class Hyper(NamedTuple):
@@ -89,8 +85,7 @@ def initial_state(config: Config, model: MultimodalVAE, pixels: Observed) -> Tra
     seen = jax.vmap(functools.partial(observe, model.modalities))(pixels, example_keys)
     params = init_params(model, seen, keys.fold(key, keys.SAMPLE))
     optimizer = rmsprop_nesterov(config.optimizer, config.optimizer.learning_rate)
-    average = jax.tree.map(jnp.copy, params) if config.optimizer.averaging else None
-    return TrainState(jnp.int32(0), params, optimizer.init(params), average)
+    return TrainState(jnp.int32(0), params, optimizer.init(params))
 
 
 def abstract_state(config: Config, model: MultimodalVAE) -> TrainState:
@@ -113,7 +108,7 @@ def make_update(
 
     Args:
       optimizer: makes the optimiser of a learning rate, which is traced.
-      schedule: has the learning rate's halving and the parameters' averaging, if any.
+      schedule: how the learning rate halves, if it does.
       fetch: the feed's, from (constants, minibatch) to uint8 pixels by stream and modality.
 
     The metrics are means over the global minibatch, in nats: `loss`, what is minimised,
@@ -152,14 +147,12 @@ def make_update(
         batches = fetch(constants, minibatch)
         gradient, logged = jax.grad(loss, has_aux=True)(state.params, batches, state.step, hyper)
         gradient = parallel.mean_over_devices(gradient)
-        rate, average = hyper.learning_rate, state.average
+        rate = hyper.learning_rate
         if schedule:
             rate = rate_at(schedule, rate, state.step)
         change, opt_state = optimizer(rate).update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, change)
-        if average is not None:
-            average = averaged(schedule, average, params, state.step)
-        return TrainState(state.step + 1, params, opt_state, average), logged
+        return TrainState(state.step + 1, params, opt_state), logged
 
     return update
 
