@@ -39,7 +39,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.learning_rate = 0.001
     config.optimizer.momentum = 0.9
     config.optimizer.decay = 0.9
-    # Not the thesis's, and off: see mnist_vae_best.py.
+    # Not the thesis's, and off.
     config.optimizer.halving = 0  # updates in which the learning rate halves
     config.optimizer.averaging = 0.0  # decay of the parameters' average that is evaluated
 

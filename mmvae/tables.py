@@ -55,37 +55,37 @@ def table_7_1(results: Mapping[str, Mapping[str, Any]]) -> Rows:
     Raises:
       InputError: a result of these experiments is not of all of MNIST's whole digits.
     """
-    rows = [('model', 'bound, nats', 'importance-weighted', 'K', 'n', 'thesis', 'from')]
+    rows = [('model', 'bound, nats', 'importance-weighted', 'K', 'n', 'updates', 'thesis', 'from')]
     for model, experiment, thesis in _BENCHMARK:
         variants = sorted(n for n in results if n.startswith(f'{experiment}_'))
         for name in (experiment, *variants):
             label = model + name.removeprefix(experiment).replace('_', ' ')
             source = f'experiments/{name}.py'
             if name in results:
-                bound, estimate = _whole_digits(name, results[name])
-                counts = (str(estimate['samples']), str(estimate['n']))
+                bound, estimate, updates = _whole_digits(name, results[name])
+                counts = (str(estimate['samples']), str(estimate['n']), str(updates))
                 shown = (_number(bound), _number(estimate), *counts)
             else:
-                shown = ('no result yet', '', '', '')
+                shown = ('no result yet', '', '', '', '')
             rows.append((label, *shown, thesis if name == experiment else '', source))
     for model, bound, source in _LITERATURE:
-        rows.append((model, bound, '', '', '', '', source))
+        rows.append((model, bound, '', '', '', '', '', source))
     return rows
 
 
-def _whole_digits(name: str, results: Mapping[str, Any]) -> tuple[Mapping, Mapping]:
-    """The bound and the estimate on the 10,000 test digits."""
+def _whole_digits(name: str, results: Mapping[str, Any]) -> tuple[Mapping, Mapping, int]:
+    """The bound and the estimate on test digits, and the updates that were made."""
     try:
         data, test = results['config']['data'], results['test']
         seen = {field: data[field] for field in ('name', 'view', 'limit')}
-        bound, estimate = test['x_bound'], test['x_iw']
+        found = test['x_bound'], test['x_iw'], results['updates']
     except (KeyError, TypeError) as error:
         raise InputError(
             f'the result of {name} is not one of a single modality ({error!r})'
         ) from error
     if seen != {'name': 'mnist', 'view': 'whole', 'limit': 0}:
         raise InputError(f'the result of {name} is not of all whole digits of mnist, but of {seen}')
-    return bound, estimate
+    return found
 
 
 def _number(estimate: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ def results(experiment, bound, estimate):
 
     return {
         'experiment': experiment,
+        'updates': 70,
         'config': {'data': {'name': 'mnist', 'view': 'whole', 'limit': 0}},
         'test': {'x_bound': number(bound, 1), 'x_iw': number(estimate, 500)},
     }
@@ -32,12 +33,13 @@ def test_rows_have_results_or_say_that_there_are_none(tmp_path):
         '-88.00 +- 0.12',
         '500',
         '10',
+        '70',
         '>= -90',
         source,
     )
     assert by_label['VAE best'][1:3] == ('-89.50 +- 0.12', '-86.50 +- 0.12')
     assert by_label['CNN-VAE'][1] == 'no result yet'
-    assert by_label['AR-CNN-VAE'][5] == '>= -82'
+    assert by_label['AR-CNN-VAE'][6] == '>= -82'
     text, marked = (tables.show(tmp_path, as_markdown) for as_markdown in (False, True))
     for row in rows:
         assert ' | '.join(row) in marked
