@@ -19,7 +19,7 @@ COLOUR = Modality('x', (5, 6, 3), 'categorical', 4)
 
 
 @functools.cache
-def make(modality, blocks=2, size=3, feature_maps=7, strides=(2, 1)):
+def make(modality, blocks=2, size=3, feature_maps=7, strides=(2,)):
     """A network with every parameter random, so that nothing is zero by chance."""
     config = ModelConfig('autoregressive', 3, 5, feature_maps, strides, blocks, size)
     network = generation_network(config, modality)
