@@ -113,7 +113,7 @@ class AutoregressiveDecoder(nn.Module):
         """`outputs` on one diagonal, [H, B, ...] each, from the caches of those before it.
 
         Args:
-          weights: of every masked layer, from `masked_weights`.
+          weights: of every masked layer, as `masked_layers` has them.
           caches: for every layer that looks around, its inputs on earlier diagonals.
 
         Returns:
@@ -217,8 +217,13 @@ def _conditions_and_noise(network, params, z, keys):
 def full_pass(network: AutoregressiveDecoder, params: Params, draw: Draw, x: Array) -> Array:
     """f(x): what noise chooses for every element, given those before it in x and z."""
     outputs = network.apply({'params': params}, draw.conditions, x, method='outputs')
-    chosen = make_likelihood(network.modality, outputs).choose(draw.noise)
-    return jnp.where(draw.known, draw.given, chosen)
+    return _choose(network, outputs, draw.noise, draw.given, draw.known)
+
+
+def _choose(network, outputs, noise, given, known):
+    """The values given where they are known, elsewhere what noise chooses."""
+    chosen = make_likelihood(network.modality, outputs).choose(noise)
+    return jnp.where(known, given, chosen)
 
 
 def ancestral(network: AutoregressiveDecoder, params: Params, draw: Draw) -> Sample:
@@ -277,8 +282,7 @@ def diagonals(network: AutoregressiveDecoder, params: Params, draw: Draw) -> Arr
         x = jnp.zeros_like(given)
         for channel in range(channels):
             outputs, inputs = bound.diagonal(weights, caches, conditions, x)
-            chosen = make_likelihood(network.modality, outputs).choose(noise)
-            chosen = jnp.where(known, given, chosen)
+            chosen = _choose(network, outputs, noise, given, known)
             x = x.at[..., channel].set(chosen[..., channel])
         inputs[0] = network.modality.scaled(x)  # the last channel is known only now
         caches = [

@@ -191,7 +191,7 @@ def _columns(images: Mapping[str, np.ndarray], count: int = 10) -> list[dict[str
 
 def _scaled(model: MultimodalVAE, images: Mapping[str, Array]) -> dict[str, np.ndarray]:
     """0 .. num_values-1 to [0, 1], as numpy arrays."""
-    return {n: np.asarray(a) / (model.modality(n).num_values - 1) for n, a in images.items()}
+    return {n: np.asarray(model.modality(n).scaled(a)) for n, a in images.items()}
 
 
 def _rows(model: MultimodalVAE, columns: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
