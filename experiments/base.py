@@ -27,6 +27,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.strides = (2, 1, 2, 2, 1)
     config.model.masked_blocks = 3  # of the autoregressive network
     config.model.masked_size = 3
+    config.model.masked_gates = False  # not the thesis's, like the next
+    config.model.flow_steps = 0  # of inverse autoregressive flow, 0 for a Gaussian posterior
 
     config.objective = ml_collections.ConfigDict()
     config.objective.name = 'joint'
@@ -34,6 +36,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.objective.joint_weight = config_dict.placeholder(float)
     config.objective.free_bits = 0.0  # psi, nats a latent dimension
     config.objective.num_samples = 1  # S
+    config.objective.kl_warmup = 0  # updates in which the KL's weight rises from 0 to 1
 
     config.optimizer = ml_collections.ConfigDict()
     config.optimizer.learning_rate = 0.001

@@ -32,17 +32,27 @@ from mmvae.types import Array, InputError, Key, Modality, Params, RunError
 
 
 class MaskedBlock(nn.Module):
-    """u + g(elu(g(elu(g(elu(u)))))): 1x1, `size` and 1x1, with half the maps between."""
+    """u + g(elu(g(elu(g(elu(u)))))): 1x1, `size` and 1x1, with half the maps between.
+
+    A gated block multiplies what it adds by sigmoid(g'(.)), another 1x1 layer beside the last
+    (van den Oord et al., 2016). That is not the thesis's.
+    """
 
     channels: int
     size: int
+    gated: bool = False
 
     @nn.compact
     def __call__(self, u: Array, layer: Callable[[nn.Module, Array], Array]) -> Array:
         half = u.shape[-1] // 2
         v = layer(MaskedConv(half, self.channels, 1, name='reduce'), nn.elu(u))
         v = layer(MaskedConv(half, self.channels, self.size, name='look'), nn.elu(v))
-        return u + layer(MaskedConv(u.shape[-1], self.channels, 1, name='expand'), nn.elu(v))
+        v = nn.elu(v)
+        change = layer(MaskedConv(u.shape[-1], self.channels, 1, name='expand'), v)
+        if self.gated:
+            gate = MaskedConv(u.shape[-1], self.channels, 1, name='gate')
+            change *= nn.sigmoid(layer(gate, v))
+        return u + change
 
 
 class AutoregressiveDecoder(nn.Module):
@@ -63,6 +73,7 @@ class AutoregressiveDecoder(nn.Module):
       feature_maps: of the masked layers; at least twice the channels.
       blocks: masked residual blocks.
       size: of the masked kernels, odd.
+      gated: whether the blocks are.
     """
 
     modality: Modality
@@ -70,12 +81,13 @@ class AutoregressiveDecoder(nn.Module):
     feature_maps: int
     blocks: int = 3
     size: int = 3
+    gated: bool = False
 
     def setup(self):
         channels = self.modality.shape[-1]
         self.first = MaskedConv(self.feature_maps, channels, self.size, sees_itself=False)
         self.conditioners = [Conv(self.feature_maps) for _ in range(self.blocks)]
-        self.masked = [MaskedBlock(channels, self.size) for _ in range(self.blocks)]
+        self.masked = [MaskedBlock(channels, self.size, self.gated) for _ in range(self.blocks)]
         self.hidden = MaskedConv(self.feature_maps, channels, 1)
         self.last = MaskedConv(self.num_outputs, channels, 1)
 

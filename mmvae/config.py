@@ -51,6 +51,8 @@ class ModelConfig:
     strides: tuple[int, ...]  # of the encoder's residual blocks, 1 or 2 each
     masked_blocks: int = 3  # of the autoregressive network
     masked_size: int = 3  # of its kernels, odd
+    masked_gates: bool = False  # whether each block is gated
+    flow_steps: int = 0  # of inverse autoregressive flow in each posterior; 0: Gaussian
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +61,7 @@ class ObjectiveConfig:
     joint_weight: float  # lambda of equation (4.12), on the paired bound; see DEFAULT_JOINT_WEIGHT
     free_bits: float  # psi of equation (4.16), nats a latent dimension
     num_samples: int  # S of equations (4.7) and (4.9)
+    kl_warmup: int = 0  # updates in which the weight of the KL rises from 0 to 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,6 +257,13 @@ def _check_values(config: Config) -> None:
     number('optimizer.momentum', 0, below=1)
     number('optimizer.decay', 0, below=1)
     number('optimizer.halving', 0)
+    number('objective.kl_warmup', 0)
+    number('model.flow_steps', 0)
+    flow_steps = config.model.flow_steps
+    _require(not flow_steps or config.objective.name != 'translation',
+             'model.flow_steps', flow_steps,
+             '0 with the translation objective, whose estimates need the density of one '
+             "posterior at another's samples: a flow has no fast one")  # fmt: skip
     number('optimizer.averaging', 0, below=1)
     strides = config.model.strides
     _require(strides and all(s in (1, 2) for s in strides),
@@ -305,8 +315,8 @@ def _value(hint: Any, value: Any, field: str) -> Any:
     elif hint is float:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return float(value)
-    elif hint in (int, str):
-        if isinstance(value, hint) and not isinstance(value, bool):
+    elif hint in (int, str, bool):
+        if isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
             return value
     else:  # of_modality, made and checked above
         return value

@@ -40,8 +40,19 @@ class DiagonalGaussian:
         return self.mean + self.scale * epsilon
 
     def log_prob(self, z: Array) -> Array:
+        return jnp.sum(self.element_log_prob(z))
+
+    def element_log_prob(self, z: Array) -> Array:
         epsilon = (z - self.mean) * jnp.exp(-self.log_scale)
-        return -jnp.sum(0.5 * (epsilon**2 + LOG_2PI) + self.log_scale)
+        return -0.5 * (epsilon**2 + LOG_2PI) - self.log_scale
+
+    def sample_and_log_prob(self, key: Key) -> tuple[Array, Array]:
+        z = self.sample(key)
+        return z, self.log_prob(z)
+
+    def sample_and_kl(self, key: Key, p: DiagonalGaussian) -> tuple[Array, Array]:
+        """z and, in closed form, KL[q || p] of each latent, [D]."""
+        return self.sample(key), kl(self, p)
 
 
 def kl(q: DiagonalGaussian, p: DiagonalGaussian) -> Array:

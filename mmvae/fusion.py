@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import flax.linen as nn
 
 from mmvae.distributions import DiagonalGaussian
+from mmvae.flows import FlowPosterior
 from mmvae.layers import Dense
-from mmvae.networks import GaussianHead
+from mmvae.networks import PosteriorHead
 from mmvae.types import Array
 
 
@@ -16,9 +17,10 @@ class MergedPosterior(nn.Module):
     modality_names: tuple[str, ...]
     hidden: int
     latent_dim: int
+    flow_steps: int = 0
 
     @nn.compact
-    def __call__(self, h: Mapping[str, Array]) -> DiagonalGaussian:
+    def __call__(self, h: Mapping[str, Array]) -> DiagonalGaussian | FlowPosterior:
         present = [name for name in self.modality_names if name in h]
         merged = sum(Dense(self.hidden, name=f'linear_{name}')(h[name]) for name in present)
-        return GaussianHead(self.latent_dim, name='head')(nn.elu(merged))
+        return PosteriorHead(self.latent_dim, self.flow_steps, name='head')(nn.elu(merged))

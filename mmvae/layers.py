@@ -29,9 +29,13 @@ class _WeightNormalised(nn.Module):
 
     features: int
 
-    def normalised(self, kernel_shape: tuple[int, ...], linear: Callable[[Array], Array]) -> Array:
-        """g r / ||r|| applied by `linear`, plus b."""
-        unit = self._unit(self.param('direction', nn.initializers.normal(0.05), kernel_shape))
+    def normalised(
+        self, kernel_shape: tuple[int, ...], linear: Callable[[Array], Array],
+        mask: np.ndarray | None = None,
+    ) -> Array:  # fmt: skip
+        """g r / ||r|| applied by `linear`, plus b; r is 0 where there is a mask and it is False."""
+        r = self.param('direction', nn.initializers.normal(0.05), kernel_shape)
+        unit = self._unit(r if mask is None else r * mask)
 
         def initial_gain(_):
             v = linear(unit)
@@ -55,6 +59,15 @@ class Dense(_WeightNormalised):
     @nn.compact
     def __call__(self, u: Array) -> Array:
         return self.normalised((u.shape[-1], self.features), lambda w: u @ w)
+
+
+class MaskedDense(_WeightNormalised):
+    """Linear layer with some weights left out, [..., N] -> [..., features]."""
+
+    @nn.compact
+    def __call__(self, u: Array, mask: np.ndarray) -> Array:
+        """`mask` says which weights there are, bool [N, features]: one or more of each output."""
+        return self.normalised(mask.shape, lambda w: u @ w, mask)
 
 
 class Conv(_WeightNormalised):
@@ -116,8 +129,8 @@ class MaskedConv(_WeightNormalised):
         def linear(w):
             return _as_batch(lambda v: convolve(v, w), u)
 
-        shape = (self.size, self.size, u.shape[-1], self.features)
-        return self.normalised(shape, linear)
+        mask = self.mask(u.shape[-1])
+        return self.normalised(mask.shape, linear, mask)
 
     def mask(self, inputs: int) -> np.ndarray:
         """Which entries of the kernel are used, bool [size, size, inputs, features]."""
@@ -129,13 +142,11 @@ class MaskedConv(_WeightNormalised):
         mask[centre, centre] = source <= target if self.sees_itself else source < target
         return mask
 
-    def _unit(self, r: Array) -> Array:
-        return super()._unit(r * self.mask(r.shape[2]))
-
     def weights(self) -> tuple[Array, Array]:
         """(g r / ||r||, b) of a layer that has been set, for `diagonal`."""
         p = self.variables['params']
-        return self._unit(p['direction']) * p['gain'], p['bias']
+        r = p['direction']
+        return self._unit(r * self.mask(r.shape[2])) * p['gain'], p['bias']
 
     def lags(self) -> int:
         """How many earlier diagonals `diagonal` reads."""

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from mmvae import autoregressive, keys
 from mmvae.config import ModelConfig
 from mmvae.distributions import DiagonalGaussian, Likelihood, make_likelihood
+from mmvae.flows import FlowPosterior
 from mmvae.fusion import MergedPosterior
-from mmvae.networks import GaussianHead, generation_network, inference_network
+from mmvae.networks import PosteriorHead, generation_network, inference_network
 from mmvae.types import Array, Key, Modality, Observed, Params
 
 
@@ -32,10 +33,11 @@ class MultimodalVAE(nn.Module):
     def setup(self):
         names = self.names
         self.encoders = {n: inference_network(self.config) for n in names}
-        self.heads = {n: GaussianHead(self.config.latent_dim) for n in names}
+        latents = (self.config.latent_dim, self.config.flow_steps)
+        self.heads = {n: PosteriorHead(*latents) for n in names}
         self.decoders = {m.name: generation_network(self.config, m) for m in self.modalities}
         if self.joint_posterior and len(names) > 1:
-            self.merge = MergedPosterior(names, self.config.hidden, self.config.latent_dim)
+            self.merge = MergedPosterior(names, self.config.hidden, *latents)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,14 +66,14 @@ class MultimodalVAE(nn.Module):
         """p(z) = N(0, I), [D]."""
         return DiagonalGaussian.standard(self.config.latent_dim)
 
-    def encode(self, x: Observed) -> DiagonalGaussian:
+    def encode(self, x: Observed) -> DiagonalGaussian | FlowPosterior:
         """q(z | x), for whichever modalities are in x; the empty dict gives the prior.
 
         Args:
           x: name -> [H, W, C] or [B, H, W, C], values 0 .. num_values-1.
 
         Returns:
-          A Gaussian with mean and log_scale [D] or [B, D].
+          A Gaussian, or a flow from one, with mean and log_scale [D] or [B, D].
 
         Raises:
           ValueError: a name is unknown, or several modalities are observed and the

@@ -1,7 +1,7 @@
 """The inference and generation networks of section 5.5, tables 5.1, 5.2, 5.4 and 5.5.
 
 All take one example or a batch. Inference networks give h, the output of the last
-hidden layer; `GaussianHead` makes a posterior of it. Sizes of images are free: an
+hidden layer; `PosteriorHead` makes a posterior of it. Sizes of images are free: an
 encoder's strides give the sizes that the mirrored decoder comes back through.
 """
 
@@ -14,6 +14,7 @@ from mmvae import distributions
 from mmvae.autoregressive import AutoregressiveDecoder
 from mmvae.config import ModelConfig
 from mmvae.distributions import DiagonalGaussian
+from mmvae.flows import Flow, FlowPosterior
 from mmvae.layers import Conv, ConvTranspose, Dense
 from mmvae.types import Array, Modality
 
@@ -64,18 +65,30 @@ class ConvEncoder(nn.Module):
         return nn.elu(Dense(self.hidden)(u))
 
 
-class GaussianHead(nn.Module):
-    """The last row of tables 5.1 to 5.3: linear mu, and sigma by linear and softplus."""
+class PosteriorHead(nn.Module):
+    """The last row of tables 5.1 to 5.3: linear mu, and sigma by linear and softplus.
+
+    With `flow_steps` a flow follows, whose networks have one layer as wide as h.
+    """
 
     latent_dim: int
+    flow_steps: int = 0
 
     @nn.compact
-    def __call__(self, h: Array) -> DiagonalGaussian:
+    def __call__(self, h: Array) -> DiagonalGaussian | FlowPosterior:
         mean = Dense(self.latent_dim, name='mean')(h)
         log_scale = distributions.log_softplus(Dense(self.latent_dim, name='scale')(h))
         # Beyond this 1 / sigma overflows; the KL is then 80 nats in this one dimension.
         log_scale = jnp.maximum(log_scale, -80.0)
-        return DiagonalGaussian(mean, log_scale)
+        base = DiagonalGaussian(mean, log_scale)
+        if not self.flow_steps:
+            return base
+        flow = Flow(self.flow_steps, h.shape[-1], name='flow')
+        if self.is_initializing():
+            flow(mean, h)
+        # Apart from this module, so that the posterior outlives the call.
+        flow, variables = flow.unbind()
+        return FlowPosterior(base, h, variables['params'], flow)
 
 
 class DenseDecoder(nn.Module):
@@ -160,5 +173,6 @@ def generation_network(config: ModelConfig, modality: Modality) -> nn.Module:
         return ConvDecoder(*sizes, outputs)
     features = ConvDecoder(*sizes, config.feature_maps)
     return AutoregressiveDecoder(
-        modality, features, config.feature_maps, config.masked_blocks, config.masked_size
-    )
+        modality, features, config.feature_maps, config.masked_blocks, config.masked_size,
+        config.masked_gates,
+    )  # fmt: skip

@@ -11,9 +11,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mmvae import distributions
 from mmvae.distributions import DiagonalGaussian
+from mmvae.flows import FlowPosterior
 from mmvae.types import Array, Key, Observed
+
+Posterior = DiagonalGaussian | FlowPosterior
 
 
 class Terms(NamedTuple):
@@ -32,19 +34,16 @@ class Terms(NamedTuple):
         return sum(self.reconstruction.values()) - jnp.sum(self.kl, axis=-1)
 
 
-def _bound(model, q: DiagonalGaussian, x: Observed, key: Key, num_samples: int) -> Terms:
+def _bound(model, q: Posterior, x: Observed, key: Key, num_samples: int) -> Terms:
     """1/S sum_s sum_m log p(x_m | z_s) - KL[q || p(z)], z_s ~ q."""
 
-    def log_likelihoods(s):
-        z = q.sample(jax.random.fold_in(key, s))
+    def of_sample(s):
+        z, kl = q.sample_and_kl(jax.random.fold_in(key, s), model.prior())
         p = model.decode(z, x)
-        return {name: p[name].log_prob(x[name]) for name in x}
+        return Terms({name: p[name].log_prob(x[name]) for name in x}, kl)
 
-    samples = jax.vmap(log_likelihoods)(jnp.arange(num_samples))
-    return Terms(
-        reconstruction=jax.tree.map(jnp.mean, samples),
-        kl=distributions.kl(q, model.prior()),
-    )
+    samples = jax.vmap(of_sample)(jnp.arange(num_samples))
+    return jax.tree.map(lambda a: jnp.mean(a, axis=0), samples)
 
 
 def single_bound(model, x: Observed, key: Key, num_samples: int = 1) -> Terms:
@@ -68,8 +67,11 @@ def translation_bound(model, x: Observed, key: Key, source: str, num_samples: in
 
 
 def free_bits(kl: Array, psi: Array) -> Array:
-    """sum_j max(psi, KL_j) of equation (4.16), for the minibatch mean of the KL, [D]."""
-    return jnp.sum(jnp.maximum(psi, kl))
+    """sum_j max(psi, KL_j) of equation (4.16), for the minibatch mean of the KL, [D].
+
+    With psi = 0 it is sum_j KL_j also where an estimate of KL_j (a flow's) is below 0.
+    """
+    return jnp.sum(jnp.where(psi > 0, jnp.maximum(psi, kl), kl))
 
 
 class Objective(NamedTuple):
@@ -114,7 +116,9 @@ def stream_bounds(
     return objective.paired(model, x, key, num_samples)
 
 
-def loss(streams: dict[str, Sequence[Terms]], weights: dict[str, Array], psi: Array) -> Array:
+def loss(
+    streams: dict[str, Sequence[Terms]], weights: dict[str, Array], psi: Array, beta: Array = 1.0
+) -> Array:
     """The negative of (4.12), with the free bits of (4.16) on each bound's own KL.
 
     Args:
@@ -122,10 +126,11 @@ def loss(streams: dict[str, Sequence[Terms]], weights: dict[str, Array], psi: Ar
         Free bits are of the mean KL, so this mean comes first.
       weights: stream name -> its weight: lambda for paired examples, 1 otherwise.
       psi: nats a latent dimension; 0 gives the plain bound.
+      beta: the weight of the KL while it is warmed up; 1 gives the bound.
     """
     total = 0.0
     for name, bounds in streams.items():
-        values = [sum(b.reconstruction.values()) - free_bits(b.kl, psi) for b in bounds]
+        values = [sum(b.reconstruction.values()) - beta * free_bits(b.kl, psi) for b in bounds]
         total += weights[name] * sum(values) / len(values)
     return -total
 
@@ -162,13 +167,18 @@ def log_weights(model, sources: Sequence[Sequence[str]], x: Observed, key: Key, 
       k: which sample, [].
     """
     posteriors = [model.encode({n: x[n] for n in source}) for source in sources]
-    mixture = jax.tree.map(lambda *leaves: jnp.stack(leaves), *posteriors)
-    component = jax.tree.map(lambda leaf: leaf[k % len(sources)], mixture)
-    z = component.sample(jax.random.fold_in(key, k))
-    log_q = jnp.stack([q.log_prob(z) for q in posteriors])
+    key = jax.random.fold_in(key, k)
+    if len(posteriors) == 1:
+        z, log_q = posteriors[0].sample_and_log_prob(key)
+    else:
+        mixture = jax.tree.map(lambda *leaves: jnp.stack(leaves), *posteriors)
+        component = jax.tree.map(lambda leaf: leaf[k % len(sources)], mixture)
+        z = component.sample(key)
+        densities = jnp.stack([q.log_prob(z) for q in posteriors])
+        log_q = jax.nn.logsumexp(densities) - jnp.log(len(sources))
     p = model.decode(z, x)
     return LogWeights(
         likelihood={n: p[n].log_prob(x[n]) for n in x},
         prior=model.prior().log_prob(z),
-        posterior=jax.nn.logsumexp(log_q) - jnp.log(len(sources)),
+        posterior=log_q,
     )

@@ -10,8 +10,10 @@ from mmvae.config import OptimizerConfig
 from mmvae.types import Array, Params
 
 
-def rmsprop_nesterov(config: OptimizerConfig, learning_rate: Array) -> optax.GradientTransformation:
-    """The thesis's optimiser, for a learning rate that may be traced.
+def rmsprop_nesterov(
+    config: OptimizerConfig, learning_rate: Array, step: Array = 0
+) -> optax.GradientTransformation:
+    """The thesis's optimiser at one step, for a learning rate that may be traced.
 
     With gradient g, decay rho and momentum m:
 
@@ -21,9 +23,13 @@ def rmsprop_nesterov(config: OptimizerConfig, learning_rate: Array) -> optax.Gra
       w <- w + m v + d
 
     w is the look-ahead point of equations (3.17) and (3.18). The step is a (1 - m), so
-    that a is the effective learning rate: m = 0 is RMSProp at the same a. With
-    `config.averaging` its state is `Averaged`.
+    that a is the effective learning rate: m = 0 is RMSProp at the same a.
+
+    a is the learning rate, halved smoothly every `config.halving` updates where that is set.
+    With `config.averaging` the state is `Averaged`.
     """
+    if config.halving:
+        learning_rate *= 0.5 ** (step / config.halving)
     rmsprop = optax.rmsprop(
         learning_rate * (1 - config.momentum),
         decay=config.decay,
@@ -32,11 +38,6 @@ def rmsprop_nesterov(config: OptimizerConfig, learning_rate: Array) -> optax.Gra
         nesterov=True,
     )
     return averaging(rmsprop, config.averaging) if config.averaging else rmsprop
-
-
-def rate_at(config: OptimizerConfig, learning_rate: Array, step: Array) -> Array:
-    """The learning rate at a step: constant, or halved every `halving` updates, smoothly."""
-    return learning_rate * 0.5 ** (step / config.halving) if config.halving else learning_rate
 
 
 class Averaged(NamedTuple):

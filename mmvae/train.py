@@ -18,11 +18,11 @@ import optax
 
 from mmvae import evaluate, keys, metrics, objectives, parallel
 from mmvae.checkpoint import Checkpoints
-from mmvae.config import Config, OptimizerConfig
+from mmvae.config import Config
 from mmvae.data import DataSet
 from mmvae.data.streams import FEEDS, PAIRED, initial_rows, make_streams
 from mmvae.model import MultimodalVAE, init_params, observe
-from mmvae.optimizer import Averaged, rate_at, rmsprop_nesterov
+from mmvae.optimizer import Averaged, rmsprop_nesterov
 from mmvae.types import Array, Key, Observed, Params, RunError
 
 _log = logging.getLogger(__name__)
@@ -98,18 +98,18 @@ def abstract_state(config: Config, model: MultimodalVAE) -> TrainState:
 def make_update(
     model: MultimodalVAE,
     objective: objectives.Objective,
-    optimizer: Callable[[Array], optax.GradientTransformation],
+    optimizer: Callable[[Array, Array], optax.GradientTransformation],
     fetch: Callable[[Any, Any], dict[str, dict[str, Array]]],
     stream_numbers: dict[str, int],
     num_samples: int = 1,
-    schedule: OptimizerConfig | None = None,
+    kl_warmup: int = 0,
 ) -> Callable:
     """The update (state, constants, minibatch, hyper) -> (state, metrics), for `map_update`.
 
     Args:
-      optimizer: makes the optimiser of a learning rate, which is traced.
-      schedule: how the learning rate halves, if it does.
+      optimizer: makes the optimiser of a learning rate and a step, which are traced.
       fetch: the feed's, from (constants, minibatch) to uint8 pixels by stream and modality.
+      kl_warmup: updates in which the weight of the KL rises from 0 to 1.
 
     The metrics are means over the global minibatch, in nats: `loss`, what is minimised,
     and for each stream its plain bound, free of lambda and psi, and that bound's KL.
@@ -136,7 +136,8 @@ def make_update(
             means = jax.tree.map(lambda a: jnp.mean(a, axis=0), bounds)
             streams[name] = parallel.mean_over_devices(means)
             weights[name] = hyper.joint_weight if name == PAIRED else 1.0
-        total = objectives.loss(streams, weights, hyper.free_bits)
+        beta = jnp.minimum(1.0, (step + 1) / kl_warmup) if kl_warmup else 1.0
+        total = objectives.loss(streams, weights, hyper.free_bits, beta)
         logged = {'loss': total}
         for name, bounds in streams.items():
             logged[f'{name}_bound'] = sum(b.value for b in bounds) / len(bounds)
@@ -147,10 +148,9 @@ def make_update(
         batches = fetch(constants, minibatch)
         gradient, logged = jax.grad(loss, has_aux=True)(state.params, batches, state.step, hyper)
         gradient = parallel.mean_over_devices(gradient)
-        rate = hyper.learning_rate
-        if schedule:
-            rate = rate_at(schedule, rate, state.step)
-        change, opt_state = optimizer(rate).update(gradient, state.opt_state, state.params)
+        change, opt_state = optimizer(hyper.learning_rate, state.step).update(
+            gradient, state.opt_state, state.params
+        )
         params = optax.apply_updates(state.params, change)
         return TrainState(state.step + 1, params, opt_state), logged
 
@@ -222,7 +222,7 @@ def train(
     update = make_update(
         model, objectives.OBJECTIVES[config.objective.name],
         functools.partial(rmsprop_nesterov, config.optimizer), feed.fetch,
-        {s.name: s.number for s in streams}, config.objective.num_samples, config.optimizer,
+        {s.name: s.number for s in streams}, config.objective.num_samples, config.objective.kl_warmup,
     )  # fmt: skip
     evaluator = evaluate.Evaluator(model, config.eval)
     tracked = evaluate.tracked_examples(data, config.eval.train_examples)

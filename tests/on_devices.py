@@ -40,7 +40,7 @@ def main(count, path):
     }
     psi = 1.2  # between the KLs of the dimensions
     optimizers = {
-        'sgd': (optax.sgd, 1),
+        'sgd': (lambda rate, step: optax.sgd(rate), 1),
         'rmsprop': (functools.partial(rmsprop_nesterov, config.optimizer), 3),
     }
 
@@ -49,7 +49,9 @@ def main(count, path):
             model, objectives.OBJECTIVES['joint'], optimizer, feed.fetch,
             {s.name: s.number for s in streams},
         )  # fmt: skip
-        state = train.TrainState(jnp.int32(0), initial.params, optimizer(1e-3).init(initial.params))
+        state = train.TrainState(
+            jnp.int32(0), initial.params, optimizer(1e-3, 0).init(initial.params)
+        )
         state = parallel.replicate(jax.device_get(state))
         hyper = train.hyperparameters(config)._replace(free_bits=jnp.float32(psi))
         mapped, hyper = parallel.map_update(update), parallel.replicate(hyper)

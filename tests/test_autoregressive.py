@@ -21,7 +21,10 @@ COLOUR = Modality('x', (5, 6, 3), 'categorical', 4)
 @functools.cache
 def make(modality, blocks=2, size=3, feature_maps=7, strides=(2,)):
     """A network with every parameter random, so that nothing is zero by chance."""
-    config = ModelConfig('autoregressive', 3, 5, feature_maps, strides, blocks, size)
+    # Kernels of 5 come with gates here, so that both kinds of block are tested.
+    config = ModelConfig(
+        'autoregressive', 3, 5, feature_maps, strides, blocks, size, masked_gates=size == 5
+    )
     network = generation_network(config, modality)
     z = jax.random.normal(jax.random.key(0), (16, 3))
     shape = (16, *modality.shape)

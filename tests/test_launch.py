@@ -206,6 +206,7 @@ REFUSALS = {
     'weight not finite': (['--config.objective.joint_weight=inf'], ['objective.joint_weight', 'inf', 'finite']),
     'negative psi': (['--config.objective.free_bits=-1'], ['objective.free_bits', '-1.0', 'at least 0']),
     'psi not a number': (['--config.objective.free_bits=nan'], ['objective.free_bits', 'nan', 'finite']),
+    'a flow with the translation objective': (['--config.objective.name=translation', '--config.model.flow_steps=2'], ['model.flow_steps', '2', 'translation']),
     'rate of zero': (['--config.optimizer.learning_rate=0'], ['optimizer.learning_rate', '0.0', 'above 0']),
     'more pairs than examples': (['--config.data.num_pairs=4001'], ['data.num_pairs', '4001', '4000']),
     'nothing to train on': (

@@ -74,7 +74,7 @@ def test_a_strided_block_is_two_convolutions_and_a_strided_shortcut():
 
 def test_log_sigma_is_finite_for_any_pre_activation():
     h = jax.random.normal(jax.random.key(0), (32, 4))
-    head = networks.GaussianHead(3)
+    head = networks.PosteriorHead(3)
     variables = head.init(jax.random.key(1), h)
     for size in (1e2, 1e4, 1e6):
         assert np.isfinite(head.apply(variables, size * h).log_scale).all()

@@ -21,8 +21,10 @@ DATA = small.make_data()
 class Harness:
     """One compiled update on random images; counts how often it is traced."""
 
-    def __init__(self, objective='joint'):
-        self.config = small.make_config(objective__name=objective, objective__num_samples=2)
+    def __init__(self, objective='joint', **overrides):
+        self.config = small.make_config(
+            objective__name=objective, objective__num_samples=2, **overrides
+        )
         self.objective = objectives.OBJECTIVES[objective]
         self.model = MultimodalVAE(
             DATA.modalities, self.config.model, self.objective.joint_posterior
@@ -40,6 +42,7 @@ class Harness:
                 self.model, self.objective,
                 functools.partial(rmsprop_nesterov, self.config.optimizer), fetch,
                 {s.name: s.number for s in streams}, self.config.objective.num_samples,
+                self.config.objective.kl_warmup,
             )
         )  # fmt: skip
         pixels = train.initial_pixels(self.config, DATA)
@@ -118,6 +121,18 @@ def test_free_bits_are_of_the_minibatch_mean(joint):
     added = floored['loss'] - plain['loss']
     np.testing.assert_allclose(added, mean_first, rtol=1e-3, atol=1e-3)
     assert abs(mean_last - mean_first) > 0.1
+
+
+def test_a_warmed_up_kl_has_less_weight_for_a_while_and_changes_no_logged_bound():
+    warm = Harness(objective__kl_warmup=3, model__network='dense', model__flow_steps=1)
+    for step, beta in [(0, 1 / 3), (1, 2 / 3), (4, 1.0)]:
+        state = warm.initial.replace(step=jnp.int32(step))
+        _, logged = warm.run(first=step, state=state)
+        streams = {'paired': 0.3, 'x': 1.0, 'y': 1.0}
+        expected = -sum(
+            w * (logged[f'{n}_bound'] + (1 - beta) * logged[f'{n}_kl']) for n, w in streams.items()
+        )
+        np.testing.assert_allclose(logged['loss'], expected, rtol=1e-5)
 
 
 def test_lambda_0_leaves_the_joint_posterior_where_it_was(joint):
