@@ -15,6 +15,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.seed = 0  # splits, pairs and the order of minibatches
     config.data.num_pairs = 500
     config.data.limit = 0  # of each split; 0 for all
+    config.data.edge_colours = 'separate'  # of coloured MNIST, or 'mixed'
+    config.data.train_digits = ()  # () for all
+    config.data.test_digits = ()
     # How minibatches reach the devices; None is 'tfdata' where TensorFlow is installed, else
     # 'resident'. Both give the same bytes.
     config.data.feed = config_dict.placeholder(str)
@@ -25,6 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.hidden = 128
     config.model.feature_maps = 16
     config.model.strides = (2, 1, 2, 2, 1)
+    config.model.last_layer = 'block'  # of the conv decoder, or 'pointwise'
     config.model.masked_blocks = 3  # of the autoregressive network
     config.model.masked_size = 3
     config.model.masked_gates = False  # not the thesis's, like the next
@@ -62,6 +66,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.eval.seed = 0
     config.eval.batch_size = 250
     config.eval.train_examples = 1000  # pairs whose bounds are tracked
+    config.eval.validation_examples = 0  # 0 for all
     config.eval.iw_samples = 100  # K
     config.eval.iw_examples = 0  # of the test set; 0 for all
     config.eval.iw_chunk = 10  # samples decoded at a time

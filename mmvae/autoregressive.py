@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmvae.distributions import make_likelihood, outputs_per_element
+from mmvae.distributions import Linear, make_likelihood, outputs_per_element
 from mmvae.layers import Conv, MaskedConv
 from mmvae.types import Array, InputError, Key, Modality, Params, RunError
 
@@ -96,12 +96,20 @@ class AutoregressiveDecoder(nn.Module):
         """Of the last layer, for all channels of a pixel."""
         return self.modality.shape[-1] * outputs_per_element(self.modality)
 
-    def __call__(self, z: Array, x: Array) -> Array:
+    def __call__(self, z: Array, x: Array) -> Linear:
         """[(B), D] and the image, [(B), H, W, C] -> [(B), H, W, C * outputs_per_element].
 
         The outputs at element i depend on z and on x_<i.
         """
-        return self.outputs(self.conditions(z), x)
+
+        def layer(module, u):
+            v = module(u)
+            if module is not self.last:
+                return v
+            kernel, bias = module.weights()  # instead of v, which is then not computed
+            return Linear(u, kernel[0, 0], bias)
+
+        return self.outputs(self.conditions(z), x, layer)
 
     def conditions(self, z: Array) -> tuple[Array, ...]:
         """What z adds to each masked block's input, [(B), H, W, feature_maps] each."""

@@ -20,9 +20,11 @@ from typing import Any
 from mmvae.types import InputError, Modality
 
 DATA_SETS = ('mnist5k', 'mnist')
-VIEWS = ('halves', 'whole')
+VIEWS = ('halves', 'whole', 'coloured')
+EDGE_COLOURS = ('separate', 'mixed')
 FEEDS = ('resident', 'tfdata')
 NETWORKS = ('conv', 'dense', 'autoregressive')
+LAST_LAYERS = ('block', 'pointwise')
 OBJECTIVES = ('single', 'joint', 'translation')
 # lambda where the config leaves it open (None).
 DEFAULT_JOINT_WEIGHT = {'single': 1.0, 'joint': 0.3, 'translation': 1.0}
@@ -40,6 +42,9 @@ class DataConfig:
     num_pairs: int  # training examples seen in all their modalities
     limit: int  # use the first `limit` examples of each split; 0 for all
     feed: str  # one of FEEDS; left open (None), tfdata where TensorFlow is installed
+    edge_colours: str = 'separate'  # how edge maps are coloured, one of EDGE_COLOURS
+    train_digits: tuple[int, ...] = ()  # those trained and validated on; () for all
+    test_digits: tuple[int, ...] = ()  # those tested on; () for all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +58,7 @@ class ModelConfig:
     masked_size: int = 3  # of its kernels, odd
     masked_gates: bool = False  # whether each block is gated
     flow_steps: int = 0  # of inverse autoregressive flow in each posterior; 0: Gaussian
+    last_layer: str = 'block'  # of the conv decoder, one of LAST_LAYERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +108,7 @@ class EvalConfig:
     iw_samples: int  # K of the importance-weighted estimates
     iw_examples: int  # test examples they are made on; 0 for all
     iw_chunk: int  # samples decoded at a time for a batch
+    validation_examples: int = 0  # that are validated on; 0 for all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,12 +248,14 @@ def _check_values(config: Config) -> None:
     one_of('data.name', DATA_SETS)
     one_of('data.view', VIEWS)
     one_of('data.feed', FEEDS)
+    one_of('data.edge_colours', EDGE_COLOURS)
+    one_of('model.last_layer', LAST_LAYERS)
     one_of('model.network', NETWORKS)
     one_of('objective.name', OBJECTIVES)
     for field in ('seed', 'data.seed', 'eval.seed'):
         number(field, 0, below=2**31)
     for field in ('data.num_pairs', 'data.limit', 'objective.joint_weight', 'objective.free_bits',
-                  'train.batch.paired', 'train.batch.unpaired', 'train.updates_per_call', 'train.patience', 'eval.iw_examples'):  # fmt: skip
+                  'train.batch.paired', 'train.batch.unpaired', 'train.updates_per_call', 'train.patience', 'eval.iw_examples', 'eval.validation_examples'):  # fmt: skip
         number(field, 0)
     for field in ('model.latent_dim', 'model.hidden', 'model.feature_maps',
                   'model.masked_blocks', 'objective.num_samples', 'train.num_updates', 'train.eval_every',
@@ -265,6 +274,10 @@ def _check_values(config: Config) -> None:
              '0 with the translation objective, whose estimates need the density of one '
              "posterior at another's samples: a flow has no fast one")  # fmt: skip
     number('optimizer.averaging', 0, below=1)
+    for field in ('data.train_digits', 'data.test_digits'):
+        digits = _get(config, field)
+        _require(len(set(digits)) == len(digits) and all(0 <= d <= 9 for d in digits),
+                 field, digits, 'different digits of 0 to 9, as in (8, 9); () for all')  # fmt: skip
     strides = config.model.strides
     _require(strides and all(s in (1, 2) for s in strides),
              'model.strides', strides, 'one or more of 1 and 2, as in (2, 1, 2)')  # fmt: skip

@@ -8,6 +8,7 @@ event; `mean` is its expectation. Batches are made by `jax.vmap`. Of the likelih
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import flax
 import jax
@@ -94,14 +95,8 @@ class Bernoulli:
         return jax.nn.sigmoid(self.logits)
 
 
-@flax.struct.dataclass
-class Categorical:
-    """Independent elements with values 0 .. V-1: equation (4.2), alpha = softmax(logits).
-
-    `logits` has the shape of the event and one more axis, of size V = num_values.
-    """
-
-    logits: Array
+class _Softmax:
+    """What follows from `logits`: the shape of the event and one more axis, of size V."""
 
     @property
     def num_values(self) -> int:
@@ -111,9 +106,10 @@ class Categorical:
         return jnp.sum(self.element_log_prob(x))
 
     def element_log_prob(self, x: Array) -> Array:
-        log_alpha = jax.nn.log_softmax(self.logits)
-        value = x.astype(jnp.int32)[..., None]
-        return jnp.take_along_axis(log_alpha, value, axis=-1)[..., 0]
+        # log alpha_x. A sum over one value: the gradient of a gather is slow on a CPU.
+        chosen = x[..., None] == jnp.arange(self.num_values, dtype=x.dtype)
+        logit = jnp.sum(jnp.where(chosen, self.logits, 0.0), axis=-1)
+        return logit - jax.nn.logsumexp(self.logits, axis=-1)
 
     def sample(self, key: Key) -> Array:
         return self.choose(self.noise(key, self.logits.shape))
@@ -131,7 +127,64 @@ class Categorical:
         return jax.nn.softmax(self.logits) @ jnp.arange(self.num_values, dtype=self.logits.dtype)
 
 
-Likelihood = Bernoulli | Categorical
+@flax.struct.dataclass
+class Categorical(_Softmax):
+    """Independent elements with values 0 .. V-1: equation (4.2), alpha = softmax(logits).
+
+    `logits` has the shape of the event and one more axis, of size V = num_values.
+    """
+
+    logits: Array
+
+
+class Linear(NamedTuple):
+    """A network's outputs u @ kernel + bias, not yet computed: the last layer is linear.
+
+    Shapes [(B), H, W, F], [F, outputs] and [outputs].
+    """
+
+    u: Array
+    kernel: Array
+    bias: Array
+
+    def __call__(self) -> Array:
+        return self.u @ self.kernel + self.bias
+
+
+@flax.struct.dataclass
+class LinearCategorical(_Softmax):
+    """`Categorical` of a linear layer's outputs, whose log_prob never holds all the logits.
+
+    A 256-way softmax has 256 logits an element: of a batch of images they are the largest
+    arrays by far, and waiting for memory is what they cost. They are computed row by row of the
+    image and, for the gradient, computed again.
+    """
+
+    outputs: Linear
+    channels: int = flax.struct.field(pytree_node=False)
+
+    @property
+    def logits(self) -> Array:
+        return _values_last(self.outputs(), self.channels)
+
+    def log_prob(self, x: Array) -> Array:
+        """Of one event, [H, W, C]."""
+
+        @jax.checkpoint
+        def add_row(total, row):
+            u, x = row
+            logits = _values_last(self.outputs._replace(u=u)(), self.channels)
+            return total + Categorical(logits).log_prob(x), None
+
+        return jax.lax.scan(add_row, 0.0, (self.outputs.u, x))[0]
+
+
+def _values_last(outputs: Array, channels: int) -> Array:
+    """[..., C * V] -> [..., C, V]"""
+    return outputs.reshape(*outputs.shape[:-1], channels, -1)
+
+
+Likelihood = Bernoulli | Categorical | LinearCategorical
 
 # For each likelihood, how many numbers a network gives for one element of the event.
 LIKELIHOODS = {
@@ -144,16 +197,19 @@ def outputs_per_element(modality: Modality) -> int:
     return LIKELIHOODS[modality.likelihood](modality)
 
 
-def make_likelihood(modality: Modality, outputs: Array) -> Likelihood:
+def make_likelihood(modality: Modality, outputs: Array | Linear) -> Likelihood:
     """p(x | outputs) of one modality, or of a batch where outputs has a leading axis.
 
     Args:
       modality: its shape (H, W, C), likelihood and number of values.
       outputs: what the generation network gives, [H, W, C * outputs_per_element].
     """
+    if isinstance(outputs, Linear) and modality.likelihood == 'categorical':
+        return LinearCategorical(outputs, modality.shape[-1])
+    outputs = outputs() if isinstance(outputs, Linear) else outputs
     if modality.likelihood == 'bernoulli':
         return Bernoulli(outputs)
-    return Categorical(outputs.reshape(*outputs.shape[:-1], modality.shape[-1], -1))
+    return Categorical(_values_last(outputs, modality.shape[-1]))
 
 
 def log_softplus(a: Array) -> Array:

@@ -50,16 +50,24 @@ def examples_of(data: DataSet, split: str, rows: np.ndarray | None = None) -> Ex
     return Examples({name: a[rows] for name, a in images.items()}, rows)
 
 
-def tracked_examples(data: DataSet, most: int) -> dict[str, Examples]:
-    """The examples whose bounds are tracked: `most` fixed training examples, and validation.
+def some_of(examples: Examples, most: int) -> Examples:
+    """At most so many (0: all), spread over the examples, whose order may mean something."""
+    n = len(examples.index)
+    count = min(most or n, n)
+    rows = np.arange(count) * n // count
+    return Examples({m: a[rows] for m, a in examples.images.items()}, examples.index[rows])
+
+
+def tracked_examples(data: DataSet, config: EvalConfig) -> dict[str, Examples]:
+    """The examples whose bounds are tracked: fixed training and validation examples.
 
     The training examples are pairs, where there are pairs: what they gain on the validation
     set is overfitting.
     """
     train = next(rows for rows in data.streams.values() if len(rows))
     return {
-        'train': examples_of(data, 'train', train[:most]),
-        'validation': examples_of(data, 'validation'),
+        'train': examples_of(data, 'train', train[: config.train_examples]),
+        'validation': some_of(examples_of(data, 'validation'), config.validation_examples),
     }
 
 
@@ -245,9 +253,6 @@ def report(
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     """Every number of a split: name -> {mean, stderr, n, samples}, in nats."""
     plain = evaluator.bounds(params, split, examples)
-    n = len(examples.index)
-    count = min(config.iw_examples or n, n)
-    some = np.arange(count) * n // count  # spread over the split, whose order may mean something
-    fewer = Examples({m: a[some] for m, a in examples.images.items()}, examples.index[some])
+    fewer = some_of(examples, config.iw_examples)
     weighted = evaluator.importance_weighted(params, split, fewer, progress)
     return plain.report(samples=1) | weighted.report(samples=evaluator.iw_samples)

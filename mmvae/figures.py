@@ -155,7 +155,8 @@ def _log_likelihoods(model, params, name, x, known, candidates):
             p = model.apply({'params': params}, z, {name: image}, method='decode')[name]
             return jnp.sum(jnp.where(known, p.element_log_prob(image), 0.0))
 
-        return jax.vmap(of_candidate)(candidates)
+        # In turns: of a softmax the logits of all candidates would not fit.
+        return jax.lax.map(of_candidate, candidates, batch_size=min(100, len(candidates)))
 
     return jnp.stack([of_example(params, image) for image in x])
 

@@ -60,6 +60,11 @@ class Dense(_WeightNormalised):
     def __call__(self, u: Array) -> Array:
         return self.normalised((u.shape[-1], self.features), lambda w: u @ w)
 
+    def weights(self) -> tuple[Array, Array]:
+        """(g r / ||r||, b) of a layer that has been set."""
+        p = self.variables['params']
+        return self._unit(p['direction']) * p['gain'], p['bias']
+
 
 class MaskedDense(_WeightNormalised):
     """Linear layer with some weights left out, [..., N] -> [..., features]."""

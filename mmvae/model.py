@@ -116,6 +116,11 @@ class MultimodalVAE(nn.Module):
             )
         return {n: make_likelihood(self.modality(n), u) for n, u in outputs.items()}
 
+    def log_likelihoods(self, z: Array, x: Observed) -> dict[str, Array]:
+        """log p(x_m | z) of each modality in x, in nats, for one z and one example."""
+        p = self.decode(z, x)
+        return {name: p[name].log_prob(x[name]) for name in x}
+
     def initialise(self, x: Observed, key: Key) -> None:
         """Calls every layer once, in the order that data-dependent initialisation fixes.
 

@@ -1,7 +1,7 @@
 """The bounds of chapter 4, each for one example and one key, and how they make a loss.
 
-A bound takes the model (a bound linen module, or anything with its `encode`, `decode` and
-`prior`), the observed modalities x of one example, a key, and S. It returns `Terms`;
+A bound takes the model (a bound linen module, or anything with its `encode`,
+`log_likelihoods` and `prior`), the observed modalities x of one example, a key, and S. It returns `Terms`;
 callers map it over a batch and average. Everything is in nats.
 """
 
@@ -39,8 +39,7 @@ def _bound(model, q: Posterior, x: Observed, key: Key, num_samples: int) -> Term
 
     def of_sample(s):
         z, kl = q.sample_and_kl(jax.random.fold_in(key, s), model.prior())
-        p = model.decode(z, x)
-        return Terms({name: p[name].log_prob(x[name]) for name in x}, kl)
+        return Terms(model.log_likelihoods(z, x), kl)
 
     samples = jax.vmap(of_sample)(jnp.arange(num_samples))
     return jax.tree.map(lambda a: jnp.mean(a, axis=0), samples)
@@ -176,9 +175,8 @@ def log_weights(model, sources: Sequence[Sequence[str]], x: Observed, key: Key, 
         z = component.sample(key)
         densities = jnp.stack([q.log_prob(z) for q in posteriors])
         log_q = jax.nn.logsumexp(densities) - jnp.log(len(sources))
-    p = model.decode(z, x)
     return LogWeights(
-        likelihood={n: p[n].log_prob(x[n]) for n in x},
+        likelihood=model.log_likelihoods(z, x),
         prior=model.prior().log_prob(z),
         posterior=log_q,
     )

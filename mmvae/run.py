@@ -157,7 +157,7 @@ def _measure(config: Config, workdir: Path, data: DataSet) -> None:
     evaluator = evaluate.Evaluator(model, config.eval)
     tracked = {
         split: evaluator.bounds(params, split, examples).report(samples=1)
-        for split, examples in evaluate.tracked_examples(data, config.eval.train_examples).items()
+        for split, examples in evaluate.tracked_examples(data, config.eval).items()
     }
     test = evaluate.examples_of(data, 'test')
     count = min(config.eval.iw_examples or len(test.index), len(test.index))

@@ -225,7 +225,7 @@ def train(
         {s.name: s.number for s in streams}, config.objective.num_samples, config.objective.kl_warmup,
     )  # fmt: skip
     evaluator = evaluate.Evaluator(model, config.eval)
-    tracked = evaluate.tracked_examples(data, config.eval.train_examples)
+    tracked = evaluate.tracked_examples(data, config.eval)
 
     restored = checkpoints.restore_latest(abstract_state(config, model))
     if restored:

@@ -48,7 +48,7 @@ def jacobians(modality, blocks, size):
     z = jax.random.normal(jax.random.key(5), (3,))
 
     def outputs(x, z):
-        u = network.apply({'params': params}, z, x)
+        u = network.apply({'params': params}, z, x)()
         return u.reshape(*modality.shape, -1)
 
     jacobian = jax.jit(jax.jacrev(outputs, argnums=(0, 1)))
@@ -100,7 +100,7 @@ def test_a_full_pass_is_causal_to_the_bit(modality):
     network, params = make(modality)
     z = jax.random.normal(jax.random.key(5), (3,))
     x = one_image(modality)
-    outputs = jax.jit(lambda x: network.apply({'params': params}, z, x))
+    outputs = jax.jit(lambda x: network.apply({'params': params}, z, x)())
     before = np.asarray(outputs(x)).reshape(x.size, -1)
     for i in range(0, x.size, 5):
         flipped = x.ravel().at[i:].set(modality.num_values - 1 - x.ravel()[i:])

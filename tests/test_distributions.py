@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from mmvae import distributions
-from mmvae.distributions import Bernoulli, Categorical, DiagonalGaussian
+from mmvae.distributions import Bernoulli, Categorical, DiagonalGaussian, Linear, make_likelihood
 from mmvae.types import Modality
 
 RNG = np.random.default_rng(0)
@@ -108,3 +108,31 @@ def test_log_softplus_is_exact_and_finite_everywhere():
     with np.errstate(over='ignore', invalid='ignore'):
         slope = np.where(a < -30, 1, 1 / (1 + np.exp(-a)) / np.logaddexp(0, a))
     np.testing.assert_allclose(gradient, slope, rtol=1e-5)
+
+
+def test_a_softmax_of_a_linear_layer_is_the_categorical_of_its_outputs():
+    """The value, and its gradient in every argument, without holding all the logits."""
+    keys = jax.random.split(jax.random.key(0), 4)
+    shape, maps, values = (5, 4, 3), 6, 7
+    u = jax.random.normal(keys[0], (2, *shape[:2], maps))
+    kernel = jax.random.normal(keys[1], (maps, shape[2] * values))
+    bias = jax.random.normal(keys[2], (shape[2] * values,))
+    x = jax.random.randint(keys[3], (2, *shape), 0, values).astype(jnp.float32)
+    modality = Modality('x', shape, 'categorical', values)
+
+    def of(linear, as_linear):
+        outputs = linear if as_linear else linear()
+        return jax.vmap(lambda u, x: make_likelihood(modality, u).log_prob(x), in_axes=(
+            Linear(0, None, None) if as_linear else 0, 0))(outputs, x)  # fmt: skip
+
+    linear = Linear(u, kernel, bias)
+    np.testing.assert_allclose(of(linear, True), of(linear, False), rtol=1e-5)
+    np.testing.assert_allclose(
+        make_likelihood(modality, linear).logits, make_likelihood(modality, linear()).logits
+    )
+    by_row, whole = (
+        jax.grad(lambda a, w=w: jnp.sum(of(a, w) * jnp.array([1.0, -2.0])))(linear)
+        for w in (True, False)
+    )
+    for ours, expected in zip(by_row, whole, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)

@@ -132,11 +132,15 @@ def test_the_best_checkpoint_is_chosen_by_what_is_trained():
 
 
 def test_the_tracked_training_examples_are_pairs():
-    tracked = evaluate.tracked_examples(DATA, 5)
-    np.testing.assert_array_equal(tracked['train'].index, DATA.streams['x', 'y'][:5])
-    assert len(evaluate.tracked_examples(DATA, 500)['train'].index) == 8
-    unpaired = small.make_data(num_pairs=0)
-    assert len(evaluate.tracked_examples(unpaired, 3)['train'].index) == 3
+    def tracked(data, most):
+        config = small.make_config(eval__train_examples=most, eval__validation_examples=5)
+        return evaluate.tracked_examples(data, config.eval)
+
+    found = tracked(DATA, 5)
+    np.testing.assert_array_equal(found['train'].index, DATA.streams['x', 'y'][:5])
+    np.testing.assert_array_equal(found['validation'].index, [0, 2, 4, 6, 8])
+    assert len(tracked(DATA, 500)['train'].index) == 8
+    assert len(tracked(small.make_data(num_pairs=0), 3)['train'].index) == 3
 
 
 def test_latents_are_the_posteriors_of_each_subset():

@@ -95,7 +95,7 @@ def test_an_autoregressive_likelihood_is_of_the_values_it_was_given():
     z = jax.random.normal(jax.random.key(0), (16, 3))
     p = model.apply({'params': params}, z, {'w': x['w']}, method='decode')
     network, own = generator(model, params, 'w')
-    outputs = network.apply({'params': own}, z, x['w'])
+    outputs = network.apply({'params': own}, z, x['w'])()
     np.testing.assert_array_equal(p['w'].logits, outputs.reshape(16, 2, 2, 3, 7))
     with pytest.raises(ValueError, match='decode\\(z, x\\)'):
         model.apply({'params': params}, z, ['w'], method='decode')

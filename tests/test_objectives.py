@@ -33,11 +33,15 @@ class LinearGaussian:
             jnp.float32(mean + shift), jnp.log(jnp.float32(widen * np.sqrt(np.diag(covariance))))
         )
 
-    def decode(self, z, names=('x', 'y')):
+    def decode(self, z):
         return {
             n: DiagonalGaussian(WEIGHTS[n] @ z, jnp.full(len(WEIGHTS[n]), np.log(NOISE[n])))
-            for n in names
+            for n in WEIGHTS
         }
+
+    def log_likelihoods(self, z, x):
+        p = self.decode(z)
+        return {n: p[n].log_prob(x[n]) for n in x}
 
 
 def posterior(names, x):

