@@ -8,7 +8,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-_MODES = ('train', 'eval', 'figures', 'encode', 'tables')
+_MODES = ('train', 'eval', 'figures', 'encode', 'represent', 'translate', 'quality', 'tables')
 _DEFAULT = Path(__file__).resolve().parent / 'experiments' / 'mnist5k.py'
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -28,6 +28,21 @@ _MODE = flags.DEFINE_enum(
 _MARKDOWN = flags.DEFINE_bool('markdown', False, 'Prints the tables of --mode=tables as Markdown.')
 _SPLIT = flags.DEFINE_enum(
     'split', 'test', ('train', 'validation', 'test'), 'What --mode=encode encodes.'
+)
+_SOURCE = flags.DEFINE_string('source', 'x', 'The modality that --mode=translate is given.')
+_TARGET = flags.DEFINE_string('target', 'y', 'The modality that --mode=translate makes of it.')
+_IMAGES = flags.DEFINE_string(
+    'images', None, 'Folder of PNG or JPEG files to translate, instead of test examples.'
+)
+_COUNT = flags.DEFINE_integer(
+    'count', None, 'How many test examples, 0 for all; default 10 to translate, 1,000 for quality.',
+    lower_bound=0,
+)  # fmt: skip
+_NUM_SAMPLES = flags.DEFINE_integer(
+    'num_samples', 8, 'Translations of each example.', lower_bound=1
+)
+_OUT = flags.DEFINE_string(
+    'out', None, "Folder for the translations; default translations/ in the run's folder."
 )
 
 
@@ -75,6 +90,18 @@ def dispatch():
         run.evaluate_run(config, workdir, data)
     elif mode == 'figures':
         run.draw(config, workdir, data)
+    elif mode == 'represent':
+        run.represent(config, workdir, data)
+    elif mode == 'quality':
+        run.measure_translations(
+            config, workdir, data, _DATA_DIR.value, 1000 if _COUNT.value is None else _COUNT.value,
+            _NUM_SAMPLES.value,
+        )  # fmt: skip
+    elif mode == 'translate':
+        images, out = (Path(f.value) if f.value is not None else None for f in (_IMAGES, _OUT))
+        run.translate(config, workdir, data, run.TranslationRequest(
+            _SOURCE.value, _TARGET.value, images, 10 if _COUNT.value is None else _COUNT.value, _NUM_SAMPLES.value, out
+        ))  # fmt: skip
     else:
         run.encode(config, workdir, data, _SPLIT.value)
 

@@ -1,10 +1,13 @@
 """How fast an update is, where its time goes, and how fast autoregressive samples are.
 
-python -m experiments.benchmark [--json=FILE] [--workdir=RUN]
+python -m experiments.benchmark [--models=vae,halves] [--json=FILE] [--workdir=RUN]
 
 On the data of nobody (random bytes), so it needs no files. Run it on an idle machine: it
 prints the median of several calls. Models: the MNIST halves of section 7.3 (64 pairs and 128
-+ 128 unpaired halves), and the VAE, CNN-VAE and AR-CNN-VAE of section 7.2 (batch 256).
++ 128 unpaired halves), and the VAE, CNN-VAE and AR-CNN-VAE of section 7.2 (batch 256); if asked
+for, the coloured digits of section 7.4 (64, 128 + 128; 16 maps) with the last layer as a 1x1
+convolution or, several times slower, as the thesis's 3x3 residual block. Of each the temporary
+memory of the compiled update, beside the size of all that its decoders put out.
 
 The samplers of the AR-CNN-VAE are timed for 64 images, given what z adds, in seconds and in full
 passes of the masked part; --workdir takes the network of a finished run, for how many passes the
@@ -22,11 +25,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags, logging
 
-from experiments import base, mnist_ar_cnn_vae, mnist_cnn_vae, mnist_vae
+from experiments import base, coloured_mnist, mnist_ar_cnn_vae, mnist_cnn_vae, mnist_vae
 from mmvae import autoregressive, objectives, parallel, run, train
 from mmvae import config as config_module
 from mmvae.data import DataSet, Split, modalities, pairing
 from mmvae.data.streams import ResidentFeed, make_streams
+from mmvae.distributions import outputs_per_element
 from mmvae.metrics import table
 from mmvae.model import MultimodalVAE, generator, observe
 from mmvae.optimizer import rmsprop_nesterov
@@ -34,6 +38,7 @@ from mmvae.types import InputError
 
 _JSON = flags.DEFINE_string('json', None, 'Also writes the numbers to this file.')
 _WORKDIR = flags.DEFINE_string('workdir', None, 'An autoregressive run to sample from.')
+_MODELS = flags.DEFINE_list('models', 'halves,vae,cnn_vae,ar_cnn_vae', 'Those to measure.')
 _CALLS = flags.DEFINE_integer('calls', 15, 'Timed calls of each part.', lower_bound=1)
 
 
@@ -51,6 +56,20 @@ def cnn_vae():
 
 def ar_cnn_vae():
     return config_module.parse(mnist_ar_cnn_vae.get_config())
+
+
+def coloured(last_layer='pointwise'):
+    config = coloured_mnist.get_config()
+    config.model.feature_maps = 16
+    config.model.last_layer = last_layer
+    return config_module.parse(config)
+
+
+def coloured_block():
+    return coloured('block')
+
+
+MODELS = {f.__name__: f for f in (halves, vae, cnn_vae, ar_cnn_vae, coloured, coloured_block)}
 
 
 def seconds(call, calls):
@@ -75,7 +94,10 @@ def random_data(config):
 
 
 def measure(config, calls):
-    """Part of an update -> seconds. The parts overlap: 'update' is the whole."""
+    """Part of an update -> seconds, and the update's (temporary bytes, bytes decoded).
+
+    The parts overlap: 'update' is the whole.
+    """
     data = random_data(config)
     objective = objectives.OBJECTIVES[config.objective.name]
     model = MultimodalVAE(data.modalities, config.model, objective.joint_posterior)
@@ -91,6 +113,10 @@ def measure(config, calls):
     constants = parallel.replicate(feed.constants)
     hyper = parallel.replicate(train.hyperparameters(config))
     minibatch = parallel.split(next(feed.minibatches(0)))
+    update = update.lower(holder[0], constants, minibatch, hyper).compile()
+    of_one = {m.name: 4 * int(np.prod(m.shape)) * outputs_per_element(m) for m in data.modalities}
+    decoded = sum(s.batch_size * of_one[m] for s in streams for m in s.modalities)
+    memory = (update.memory_analysis().temp_size_in_bytes, decoded)
 
     def whole_update():
         holder[0], logged = update(holder[0], constants, minibatch, hyper)
@@ -150,7 +176,7 @@ def measure(config, calls):
 
     opt_state = jax.device_get(holder[0].opt_state)
     found['optimiser'] = seconds(lambda: step(params, opt_state), calls)
-    return found
+    return found, memory
 
 
 def sampled_model(workdir):
@@ -195,12 +221,15 @@ def main(argv):
     del argv
     logging.set_verbosity(logging.WARNING)  # orbax's notes on a checkpoint
     try:
+        if unknown := sorted(set(_MODELS.value) - set(MODELS)):
+            raise InputError(f'--models: {unknown[0]!r} given; allowed: {", ".join(MODELS)}')
         to_sample = sampled_model(_WORKDIR.value)
     except InputError as error:
         print(f'benchmark: {error}', file=sys.stderr)
         sys.exit(2)
-    models = (halves, vae, cnn_vae, ar_cnn_vae)
-    found = {c.__name__: measure(c(), _CALLS.value) for c in models}
+    measured = {name: measure(MODELS[name](), _CALLS.value) for name in _MODELS.value}
+    found = {name: parts for name, (parts, _) in measured.items()}
+    memory = {name: sizes for name, (_, sizes) in measured.items()}
     device = f'{jax.local_device_count()} x {jax.local_devices()[0].device_kind}'
     print(f'jax {jax.__version__}, {device}; median of {_CALLS.value} calls')
     rows = [('', 'ms', 'of the update', 'updates a second')]
@@ -211,14 +240,21 @@ def main(argv):
                 (f'{model}: {part}', f'{1e3 * value:.1f}', f'{value / parts["update"]:.2f}', rate)
             )
     print(table(rows))
-    sampled, one = sampling(_CALLS.value, *to_sample)
-    rows = [('64 samples', 's', 'in times of a full pass', 'passes made', 'faster than naive')]
-    for way, (value, passes) in sampled.items():
-        faster = f'{sampled["naive"][0] / value:.0f}'
-        rows.append((way, f'{value:.3f}', f'{value / one:.1f}', passes, faster))
-    print(f'\none full pass: {1e3 * one:.1f} ms\n{table(rows)}')
+    rows = [('', 'temporary MB', 'decoded MB', 'ratio')]
+    for model, (temporary, decoded) in memory.items():
+        ratio = f'{temporary / decoded:.2f}'
+        rows.append((model, f'{temporary / 1e6:.0f}', f'{decoded / 1e6:.0f}', ratio))
+    print(f'\n{table(rows)}')
+    sampled, one = None, None
+    if 'ar_cnn_vae' in _MODELS.value:
+        sampled, one = sampling(_CALLS.value, *to_sample)
+        rows = [('64 samples', 's', 'in times of a full pass', 'passes made', 'faster than naive')]
+        for way, (value, passes) in sampled.items():
+            faster = f'{sampled["naive"][0] / value:.0f}'
+            rows.append((way, f'{value:.3f}', f'{value / one:.1f}', passes, faster))
+        print(f'\none full pass: {1e3 * one:.1f} ms\n{table(rows)}')
     if _JSON.value:
-        numbers = {'seconds': found, 'sampling': sampled, 'full pass': one}
+        numbers = {'seconds': found, 'bytes': memory, 'sampling': sampled, 'full pass': one}
         with open(_JSON.value, 'w') as file:
             json.dump({'jax': jax.__version__, 'device': device, **numbers}, file, indent=1)
 

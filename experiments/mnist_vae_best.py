@@ -2,8 +2,14 @@
 
 python launch.py --config=experiments/mnist_vae_best.py --data_dir=DIR_OF_mnist.npz
 
-The average of the parameters (decay 0.999) is measured rather than the parameters: at 10,000
-updates the validation bound is -93.0 nats, and without it -94.4.
+One change at a time, the validation bound in nats at 10,000 updates:
+
+  -94.4  experiments/mnist_vae.py
+  -93.0  the average of the parameters (decay 0.999) is measured rather than the parameters
+  -90.0  and the posterior has two steps of inverse autoregressive flow
+
+What did not help, each beside the average without the flow: the learning rate halved every
+3,000 updates, -94.5; the KL warmed up over 2,000 updates, -93.7.
 """
 
 from experiments import mnist_vae
@@ -13,4 +19,5 @@ def get_config():
     config = mnist_vae.get_config()
     config.experiment = 'mnist_vae_best'
     config.optimizer.averaging = 0.999
+    config.model.flow_steps = 2
     return config

@@ -25,9 +25,9 @@ EDGE_COLOURS = ('separate', 'mixed')
 FEEDS = ('resident', 'tfdata')
 NETWORKS = ('conv', 'dense', 'autoregressive')
 LAST_LAYERS = ('block', 'pointwise')
-OBJECTIVES = ('single', 'joint', 'translation')
+OBJECTIVES = ('single', 'joint', 'translation', 'combined')
 # lambda where the config leaves it open (None).
-DEFAULT_JOINT_WEIGHT = {'single': 1.0, 'joint': 0.3, 'translation': 1.0}
+DEFAULT_JOINT_WEIGHT = {'single': 1.0, 'joint': 0.3, 'translation': 1.0, 'combined': 1.0}
 
 # A run in a folder may be continued with other values of these.
 _MAY_CHANGE = ('data.feed', 'train.num_updates', 'train.eval_every', 'train.log_every',
@@ -138,7 +138,7 @@ class Config:
         fixed = {
             field: value
             for field, value in _flat(self.to_dict()).items()
-            if not field.startswith(_MAY_CHANGE)
+            if not _may_change(field)
             # A later field at its default leaves a run, and so its folder, the same.
             and value != _get_default(field)
         }
@@ -163,8 +163,13 @@ def differences(old: Config, new: Config) -> list[str]:
     return [
         f'{field}: {old.get(field)!r} there, {new.get(field)!r} here'
         for field in sorted({*old, *new})
-        if old.get(field) != new.get(field) and not field.startswith(_MAY_CHANGE)
+        if old.get(field) != new.get(field) and not _may_change(field)
     ]
+
+
+def _may_change(field: str) -> bool:
+    # The validation set decides which checkpoint is best.
+    return field.startswith(_MAY_CHANGE) and field != 'eval.validation_examples'
 
 
 def check_against_data(config: Config, modalities: Sequence[Modality], num_train: int) -> None:
@@ -179,7 +184,7 @@ def check_against_data(config: Config, modalities: Sequence[Modality], num_train
     _require(
         single == (objective.name == 'single'),
         'objective.name', objective.name,
-        f"'single' for one modality, 'joint' or 'translation' for several; "
+        f"'single' for one modality, 'joint', 'translation' or 'combined' for several; "
         f'{data.name} seen as {data.view} has {len(names)} ({", ".join(names)})',
     )  # fmt: skip
     if single:

@@ -2,7 +2,8 @@
 
 `log_prob(x)` is summed over the event and is in nats; `sample(key)` draws one
 event; `mean` is its expectation. Batches are made by `jax.vmap`. Of the likelihoods,
-`element_log_prob(x)` is not summed, and `choose(noise)` is what makes a sample of noise.
+`element_log_prob(x)` is not summed, `variance` is of each element, and `choose(noise)` is what
+makes a sample of noise.
 """
 
 from __future__ import annotations
@@ -94,6 +95,10 @@ class Bernoulli:
     def mean(self) -> Array:
         return jax.nn.sigmoid(self.logits)
 
+    @property
+    def variance(self) -> Array:
+        return self.mean * jax.nn.sigmoid(-self.logits)
+
 
 class _Softmax:
     """What follows from `logits`: the shape of the event and one more axis, of size V."""
@@ -124,7 +129,16 @@ class _Softmax:
 
     @property
     def mean(self) -> Array:
-        return jax.nn.softmax(self.logits) @ jnp.arange(self.num_values, dtype=self.logits.dtype)
+        return jax.nn.softmax(self.logits) @ self._values
+
+    @property
+    def variance(self) -> Array:
+        deviation = self._values - self.mean[..., None]
+        return jnp.sum(jax.nn.softmax(self.logits) * deviation**2, axis=-1)
+
+    @property
+    def _values(self) -> Array:
+        return jnp.arange(self.num_values, dtype=self.logits.dtype)
 
 
 @flax.struct.dataclass

@@ -15,6 +15,7 @@ Without a joint posterior there is no joint_bound, and joint_iw proposes from th
 mixture of the modalities' posteriors.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mmvae import keys, objectives, parallel
-from mmvae.config import EvalConfig
+from mmvae.config import Config, EvalConfig
 from mmvae.data import DataSet
 from mmvae.metrics import Means
 from mmvae.model import MultimodalVAE, observe
@@ -71,20 +72,24 @@ def tracked_examples(data: DataSet, config: EvalConfig) -> dict[str, Examples]:
     }
 
 
-def selection_bound(bounds: Mapping[str, float], trains_pairs: bool) -> tuple[str, float]:
+def selection_bound(bounds: Mapping[str, float], config: Config) -> tuple[str, float]:
     """The name and value of the bound that decides which checkpoint is best.
 
-    The joint bound; without a joint posterior the mean of (4.13) and (4.14); where no pairs
-    are trained on, or there is one modality, the sum of the modalities' own bounds.
+    What the objective maximises of pairs: the joint bound, the mean of (4.13) and (4.14), or
+    the mean of the two. Where no pairs are trained on, or there is one modality, the sum of the
+    modalities' own bounds.
     """
     every = {k: v for k, v in bounds.items() if k.endswith('_bound')}
-    if trains_pairs and 'joint_bound' in every:
-        return 'joint_bound', every['joint_bound']
-    translations = [v for k, v in every.items() if k.startswith('translation_')]
-    if trains_pairs:
-        return 'translation bound', sum(translations) / len(translations)
     own = {k: v for k, v in every.items() if not k.startswith(('joint_', 'translation_'))}
-    return ' + '.join(own), sum(own.values())
+    if not config.trains_pairs or len(own) == 1:
+        return ' + '.join(own), sum(own.values())
+    translations = [v for k, v in every.items() if k.startswith('translation_')]
+    translation = sum(translations) / max(len(translations), 1)
+    return {
+        'joint': ('joint_bound', every.get('joint_bound')),
+        'translation': ('translation bound', translation),
+        'combined': ('combined bound', (every.get('joint_bound', 0.0) + translation) / 2),
+    }[config.objective.name]
 
 
 def _others(names: Sequence[str], name: str) -> str:
@@ -227,16 +232,26 @@ def _read(results: dict[str, Array], valid: int) -> dict[str, np.ndarray]:
 def latents(
     model: MultimodalVAE, params: Params, examples: Examples, key: Key, batch_size: int
 ) -> dict[str, np.ndarray]:
-    """mean_x, scale_x, ... of q(z | each subset the model has a posterior for), [N, D]."""
+    """mean_x, scale_x, sample_x, ... of q(z | each subset), [N, D].
+
+    For the subsets of the examples' modalities that the model has a posterior for.
+    """
 
     @jax.jit
     def encode(params, batch):
-        seen = jax.vmap(lambda p, i: observe(model.modalities, p, keys.fold(key, i)))(*batch)
+        return jax.vmap(functools.partial(of_example, params))(*batch)
+
+    def of_example(params, pixels, index):
+        example_key = keys.fold(key, index)
+        seen = observe(model.modalities, pixels, example_key)
         out = {}
-        for given in model.subsets():
-            x = {n: seen[n] for n in given}
-            q = model.apply({'params': params}, x, method='encode')
-            out |= {f'mean_{"".join(given)}': q.mean, f'scale_{"".join(given)}': q.scale}
+        for number, given in enumerate(model.subsets()):
+            if set(given) <= set(seen):
+                x = {n: seen[n] for n in given}
+                q = model.apply({'params': params}, x, method='encode')
+                z = q.sample(keys.fold(example_key, keys.SAMPLE, number))
+                name = ''.join(given)
+                out |= {f'mean_{name}': q.mean, f'scale_{name}': q.scale, f'sample_{name}': z}
         return out
 
     n = len(examples.index)

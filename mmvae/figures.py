@@ -9,14 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from mmvae import autoregressive, keys, metrics
-from mmvae.distributions import DiagonalGaussian, kl
+from mmvae.distributions import DiagonalGaussian, kl, outputs_per_element
 from mmvae.evaluate import Examples
 from mmvae.model import MultimodalVAE, generator, observe, pictures
-from mmvae.types import Array, Params
+from mmvae.translation import Translation
+from mmvae.types import Array, Modality, Params
 
 _GREY = 0.5
-# K, the prior draws that a completion's z is chosen from.
+# K, the prior draws that a completion's z is chosen from; of a softmax, whose likelihoods take
+# a thousand times longer than binary ones.
 CANDIDATES = 1000
+SOFTMAX_CANDIDATES = 100
 
 
 def draw_all(
@@ -53,8 +56,8 @@ def draw_all(
         ('samples from the prior', _rows(model, _columns(samples))),
     ]
     parts = [
-        (f'{name} from its upper half: z of {CANDIDATES}, effectively {n:.1f}', _rows(model, c))
-        for name, (c, n) in completions(model, params, seen, key(2), 6).items()
+        (f'{name} from its upper half: z of {k}, effectively {n:.1f}', _rows(model, c))
+        for name, (c, n, k) in completions(model, params, seen, key(2), 6).items()
     ]
     latents, travelled = traversal(model, params, seen, key(3))
     title = f'latents {", ".join(map(str, latents))}, from -3 to 3'
@@ -102,7 +105,7 @@ def prior_samples(model: MultimodalVAE, params: Params, key: Array, count: int) 
 
 def completions(
     model: MultimodalVAE, params: Params, seen: Mapping[str, Array], key: Array, num_samples: int
-) -> dict[str, tuple[list[dict[str, np.ndarray]], float]]:
+) -> dict[str, tuple[list[dict[str, np.ndarray]], float, int]]:
     """Each modality's images drawn on from their upper halves.
 
     z is drawn from K prior draws with weights p(upper half | z), an approximation of
@@ -112,12 +115,14 @@ def completions(
     z, and in an autoregressive network from the upper half too.
 
     Returns:
-      Modality name -> (columns, effective): the whole image, its upper half, then the
-      completions; the mean over examples of the effective number of draws.
+      Modality name -> (columns, effective, K): the whole image, its upper half, then the
+      completions; the mean over examples of the effective number of draws; how many there are.
     """
     completed = {}
     z_key, key = jax.random.split(key)
-    candidates = jax.vmap(model.prior().sample)(jax.random.split(z_key, CANDIDATES))
+    many = any(outputs_per_element(m) > 1 for m in model.modalities)
+    count = SOFTMAX_CANDIDATES if many else CANDIDATES
+    candidates = jax.vmap(model.prior().sample)(jax.random.split(z_key, count))
     for modality in model.modalities:
         name = modality.name
         known = np.zeros(modality.shape, bool)
@@ -135,7 +140,8 @@ def completions(
             drawn = _scaled(model, {name: image})[name]
             shown.append({name: np.where(known, whole, drawn)})
         weights = jax.nn.softmax(log_weights)
-        completed[name] = (shown, float(jnp.mean(1 / jnp.sum(weights**2, axis=1))))
+        effective = float(jnp.mean(1 / jnp.sum(weights**2, axis=1)))
+        completed[name] = (shown, effective, count)
     return completed
 
 
@@ -159,6 +165,25 @@ def _log_likelihoods(model, params, name, x, known, candidates):
         return jax.lax.map(of_candidate, candidates, batch_size=min(100, len(candidates)))
 
     return jnp.stack([of_example(params, image) for image in x])
+
+
+def draw_translation(
+    source: Modality, target: Modality, made: Translation, path: Path, most: int = 10
+) -> None:
+    """Writes the first images beside their translations, the mean and the deviation."""
+
+    def column(modality, images):
+        shown = np.asarray(modality.scaled(images[:most]))
+        white = np.pad(shown, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1.0)
+        return np.concatenate(list(white))
+
+    draws = [column(target, made.samples[:, s]) for s in range(made.samples.shape[1])]
+    _save(path, [
+        (source.name, column(source, made.seen)),
+        (f'{target.name} given {source.name}', np.concatenate(draws, axis=1)),
+        ('mean', column(target, made.mean)),
+        ('deviation', column(target, made.std)),
+    ])  # fmt: skip
 
 
 def traversal(

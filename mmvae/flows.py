@@ -30,7 +30,7 @@ class FlowStep(nn.Module):
         """[(B), D] and h, [(B), N] -> z and log s, [(B), D] each."""
         dim = z.shape[-1]
         degree = np.arange(dim)
-        hidden_degree = np.arange(self.hidden) % max(dim - 1, 1)
+        hidden_degree = np.arange(self.hidden) * max(dim - 1, 1) // self.hidden
         # Of all units h is seen; of z, what comes no later than a hidden unit's degree.
         seen = np.concatenate([degree, np.full(h.shape[-1], -1)])[:, None] <= hidden_degree
         u = nn.elu(MaskedDense(self.hidden)(jnp.concatenate([z, h], -1), seen))
@@ -83,12 +83,15 @@ class FlowPosterior:
         return z, jnp.sum(elements, axis=-1)
 
     def sample_and_kl(self, key: Key, p: DiagonalGaussian) -> tuple[Array, Array]:
-        """z ~ q and, for each latent, log q(z_j | z_<j) - log p(z_j): KL[q || p] on average."""
+        """z ~ q and log q(z) - log p(z) by latent, [D]: of many draws the sum is KL[q || p].
+
+        With one step a latent's part is log q(z_j | z_<j) - log p(z_j).
+        """
         z, elements = self._draw(key)
         return z, elements - p.element_log_prob(z)
 
     def _draw(self, key):
-        """z ~ q, and log q(z_j | z_<j) in the order of each step, as equation (11) sums it."""
+        """z ~ q, and the summands of log q(z) by latent, as equation (11) sums them."""
         z = self.base.sample(key)
         log_q = self.base.element_log_prob(z)
         z, log_s = self._transform(z)

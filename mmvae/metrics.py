@@ -142,6 +142,12 @@ def write_json(path: Path, tree: Any) -> None:
     write_atomically(path, json.dumps(tree, indent=1) + '\n')
 
 
+def number(estimate: Mapping[str, Any], digits: int = 2) -> str:
+    """'mean +- stderr' of an estimate as results.json has it; None has no stderr."""
+    stderr = '' if estimate['stderr'] is None else f' +- {estimate["stderr"]:.{digits}f}'
+    return f'{estimate["mean"]:.{digits}f}{stderr}'
+
+
 def progress_bar(total: int, initial: int, unit: str, description: str) -> tqdm:
     """A bar with count, rate and time left; `set_postfix_str` shows what is measured."""
     return tqdm(total=total, initial=initial, unit=f' {unit}', desc=description, mininterval=1.0)

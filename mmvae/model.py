@@ -156,32 +156,47 @@ def observe(modalities: Sequence[Modality], pixels: Observed, key: Key) -> dict[
     return seen
 
 
-def pictures(model: MultimodalVAE, params: Params, z: Array, key: Key) -> dict[str, Array]:
+def pictures(
+    model: MultimodalVAE, params: Params, z: Array, key: Key, names: Sequence[str] | None = None
+) -> dict[str, Array]:
     """What z looks like: E[x_m | z], or of autoregressive networks a sample of p(x_m | z).
 
     Args:
       z: [B, D].
-      key: of the samples' noise.
+      key: of the samples' noise, or a key for each example, [B].
+      names: of the modalities; all by default.
 
     Returns:
       Modality name -> [B, H, W, C], values 0 .. num_values-1.
     """
+    names = tuple(names or model.names)
     if not model.is_autoregressive:
-        return _means(model, params, z)
+        return {name: mean for name, (mean, _) in moments(model, params, z, names).items()}
     images = {}
-    for number, modality in enumerate(model.modalities):
-        of_example = functools.partial(keys.fold, key, number)
-        example_keys = jax.vmap(of_example)(jnp.arange(len(z)))
-        network, own = generator(model, params, modality.name)
-        draw = autoregressive.prepare(network, own, z, example_keys)
-        images[modality.name] = autoregressive.sample(network, own, draw).images
+    if key.ndim == 0:
+        key = jax.vmap(functools.partial(keys.fold, key))(jnp.arange(len(z)))
+    for name in names:
+        own_key = jax.vmap(keys.fold, in_axes=(0, None))(key, model.names.index(name))
+        network, own = generator(model, params, name)
+        draw = autoregressive.prepare(network, own, z, own_key)
+        images[name] = autoregressive.sample(network, own, draw).images
     return images
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _means(model, params, z):
-    p = model.apply({'params': params}, z, method='decode')
-    return {name: likelihood.mean for name, likelihood in p.items()}
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def moments(
+    model: MultimodalVAE, params: Params, z: Array, names: tuple[str, ...]
+) -> dict[str, tuple[Array, Array]]:
+    """E[x_m | z] and Var[x_m | z] of each element, [B, H, W, C] each, from z [B, D].
+
+    For networks that are not autoregressive.
+    """
+
+    def of_example(z):
+        p = model.apply({'params': params}, z, names, method='decode')
+        return {name: (p[name].mean, p[name].variance) for name in names}
+
+    return jax.vmap(of_example)(z)
 
 
 def generator(model: MultimodalVAE, params: Params, name: str) -> tuple[nn.Module, Params]:

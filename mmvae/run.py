@@ -7,22 +7,35 @@ metrics.jsonl  bounds over updates; tensorboard/ has the same
 checkpoints/   the newest two and the best; one that could not be read is unreadable_STEP/
 figures/       pictures of the best checkpoint
 results.json   the bounds of the best checkpoint; written last
+representation.json, translation.json, translations/: of --mode=represent, quality, translate
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import logging
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from mmvae import data as data_sets
-from mmvae import evaluate, figures, keys, metrics, objectives, parallel, process
+from mmvae import (
+    evaluate,
+    figures,
+    keys,
+    metrics,
+    objectives,
+    parallel,
+    process,
+    representation,
+    translation,
+)
 from mmvae import train as training
 from mmvae.checkpoint import Restored, open_checkpoints
 from mmvae.config import Config, check_against_data, check_devices, differences, parse
@@ -32,6 +45,17 @@ from mmvae.train import Stopped
 from mmvae.types import InputError, Params, RunError
 
 _log = logging.getLogger(__name__)
+
+
+class TranslationRequest(NamedTuple):
+    """What to translate: `count` test examples (0: all), or a folder of images."""
+
+    source: str
+    target: str
+    images: Path | None
+    count: int
+    num_samples: int
+    out: Path | None
 
 
 def read_config(workdir: Path) -> Config:
@@ -137,7 +161,9 @@ def draw(config: Config, workdir: Path, data: DataSet) -> None:
 def _begin(config: Config, workdir: Path, data: DataSet) -> None:
     """Writes what says where the run comes from, and takes back that it is finished."""
     metrics.write_json(workdir / 'config.json', config.to_dict())
-    (workdir / 'results.json').unlink(missing_ok=True)  # it is the last thing written
+    # results.json is the last thing written, and the others are of an earlier checkpoint.
+    for name in ('results', 'representation', 'translation'):
+        (workdir / f'{name}.json').unlink(missing_ok=True)
     with metrics.replacing(workdir / 'split.npz') as partial:
         np.savez_compressed(partial, **_split_arrays(data))
     versions = ', '.join(f'{name} {version}' for name, version in process.versions().items())
@@ -163,24 +189,31 @@ def _measure(config: Config, workdir: Path, data: DataSet) -> None:
     count = min(config.eval.iw_examples or len(test.index), len(test.index))
     with metrics.progress_bar(count, 0, 'examples', 'test') as bar:
         measured = evaluate.report(evaluator, params, 'test', test, config.eval, bar.update)
-    precision = jax.config.jax_default_matmul_precision or 'default'
     results = {
-        'experiment': config.experiment,
-        'config': config.to_dict(),
-        'seeds': {'seed': config.seed, 'data': config.data.seed, 'eval': config.eval.seed},
-        'step': best.step,
+        **_provenance(config, best),
         'updates': latest.step,
         'stopped_early': progress.is_exhausted(config.train.patience),
         'seconds': progress.seconds,
-        'device': _device(),
-        'precision': f'float32, matrix products {precision}',
-        'versions': process.versions(),
-        'commit': process.commit(),
         'test': measured,
         **tracked,
     }
     metrics.write_json(workdir / 'results.json', results)
     print(summary(results, workdir))
+
+
+def _provenance(config: Config, best: Restored) -> dict[str, Any]:
+    """Where numbers come from."""
+    precision = jax.config.jax_default_matmul_precision or 'default'
+    return {
+        'experiment': config.experiment,
+        'config': config.to_dict(),
+        'seeds': {'seed': config.seed, 'data': config.data.seed, 'eval': config.eval.seed},
+        'step': best.step,
+        'device': _device(),
+        'precision': f'float32, matrix products {precision}',
+        'versions': process.versions(),
+        'commit': process.commit(),
+    }
 
 
 def _draw(config: Config, workdir: Path, data: DataSet) -> None:
@@ -197,9 +230,10 @@ def _draw(config: Config, workdir: Path, data: DataSet) -> None:
 
 
 def encode(config: Config, workdir: Path, data: DataSet, split: str) -> None:
-    """Writes latents_<split>.npz: mean and scale of q(z | each subset), labels, source.
+    """Writes latents_<split>.npz: mean, scale and a sample of q(z | each subset), labels, source.
 
-    Arrays are named mean_x, scale_x, mean_y, ..., mean_xy, scale_xy, [N, D] each.
+    Arrays are named mean_x, scale_x, sample_x, mean_y, ..., sample_xy, [N, D] each. Of a flow the
+    mean and scale are those of `flows.FlowPosterior`.
     """
     model = build_model(config)
     with process.lock(workdir), _failures(workdir):
@@ -212,6 +246,98 @@ def encode(config: Config, workdir: Path, data: DataSet, split: str) -> None:
         with metrics.replacing(path) as partial:
             np.savez_compressed(partial, **arrays)
     print(path)
+
+
+def represent(config: Config, workdir: Path, data: DataSet) -> None:
+    """Writes representation.json, the accuracies of Table 7.2, and prints them."""
+    model = build_model(config)
+    _require_finished(workdir)
+    with process.lock(workdir), process.log_to(workdir / 'log.txt'), _failures(workdir):
+        best = _best(config, model, workdir)
+        rows = representation.classify(
+            model, best.state.evaluated, data, config.eval.seed, config.eval.batch_size
+        )
+        found = {**_provenance(config, best), 'representation': rows}
+        metrics.write_json(workdir / 'representation.json', found)
+    print(metrics.table(representation.table(rows)))
+
+
+def translate(config: Config, workdir: Path, data: DataSet, request: TranslationRequest) -> None:
+    """Writes translations.npz and translations.png to the folder asked for.
+
+    The arrays are those of `translation.Translation`; `names` has the files, or the places of the
+    test examples in their split.
+
+    Raises:
+      InputError: the run is not finished, a modality is unknown, an image is not one of it, or
+        the folder exists. Nothing has been written then.
+    """
+    model = build_model(config)
+    _require_finished(workdir)
+    source, target = request.source, request.target
+    translation.check_direction(model, source, target)
+    out = request.out or workdir / 'translations' / f'{source}_to_{target}'
+    if out.exists():
+        raise InputError(f'--out: {out} exists, and is not written over; give another folder')
+    if request.images is not None:
+        names, images = translation.read_images(request.images, model.modality(source))
+        key = keys.fold(jax.random.key(config.eval.seed), keys.FIGURES)
+        index = np.arange(len(images))
+    else:
+        chosen = evaluate.some_of(evaluate.examples_of(data, 'test'), request.count)
+        names, images, index = chosen.index, chosen.images[source], chosen.index
+        key = keys.evaluation_key(config.eval.seed, 'test')
+    with process.lock(workdir), _failures(workdir):
+        params = _best(config, model, workdir).state.evaluated
+        example_keys = jax.vmap(lambda i: keys.fold(key, i))(index)
+        with _writing_folder(out) as partial:
+            made = translation.translate(
+                model, params, images, example_keys, source, target, request.num_samples
+            )
+            arrays = {'names': np.array(names), **made._asdict()}
+            np.savez_compressed(partial / 'translations.npz', **arrays)
+            modalities = model.modality(source), model.modality(target)
+            figures.draw_translation(*modalities, made, partial / 'translations.png')
+    print(out)
+
+
+@contextlib.contextmanager
+def _writing_folder(out: Path) -> Iterator[Path]:
+    """A folder to write to, which becomes `out` once all is written."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(prefix=f'{out.name}.partial', dir=out.parent)
+    except OSError as error:
+        raise InputError(f'--out: {out} cannot be written ({error})') from error
+    with temporary as folder:
+        partial = Path(folder) / out.name
+        partial.mkdir()
+        yield partial
+        partial.rename(out)
+
+
+def measure_translations(
+    config: Config, workdir: Path, data: DataSet, data_dir: str | None, count: int, num_samples: int
+) -> None:
+    """Writes translation.json, how good the translations of test examples are, and prints it.
+
+    Raises:
+      InputError: the run is not finished, or of one modality. Nothing has been written then.
+    """
+    model = build_model(config)
+    _require_finished(workdir)
+    translation.check_several(model)
+    # The classifier knows all digits, also where the model was not to see them.
+    every_digit = dataclasses.replace(config.data, train_digits=(), test_digits=())
+    classified = data if every_digit == config.data else data_sets.load(every_digit, data_dir)
+    with process.lock(workdir), process.log_to(workdir / 'log.txt'), _failures(workdir):
+        best = _best(config, model, workdir)
+        rows = translation.quality(
+            model, best.state.evaluated, data, classified, config.eval.seed, count, num_samples
+        )
+        found = {**_provenance(config, best), 'translation': rows}
+        metrics.write_json(workdir / 'translation.json', found)
+    print(metrics.table(translation.table(rows)))
 
 
 def load(workdir: str | Path) -> tuple[MultimodalVAE, Params, Config]:
@@ -258,6 +384,11 @@ def _failures(workdir: Path) -> Iterator[None]:
             f'{workdir} could not be written ({error}). The last checkpoint is kept: mend that, '
             'and the same command goes on from there'
         ) from error
+
+
+def _require_finished(workdir: Path) -> None:
+    if not _results(workdir):
+        raise InputError(f'--workdir: {workdir} is not finished; the same training command ends it')
 
 
 def _results(workdir: Path) -> dict[str, Any] | None:

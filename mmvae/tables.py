@@ -9,6 +9,7 @@ from mmvae import metrics
 from mmvae.types import InputError
 
 Rows = Sequence[Sequence[str]]
+Results = Mapping[str, Mapping[str, Mapping[str, Any]]]  # experiment -> part -> the file
 
 # Table 7.1, upper half: model, experiment, the thesis's bound in nats.
 _BENCHMARK = (
@@ -23,10 +24,23 @@ _LITERATURE = (
     ('DRAW', '>= -81', 'Gregor et al., 2015'),
     ('IAF', '>= -80', 'Kingma et al., 2016'),
 )
+# What a JSON file of a run is known by.
+_PARTS = ('test', 'representation', 'translation')
+# Table 7.2: trained on, tested on; the thesis's accuracy by method, in per cent. Its printed
+# numbers are those of posterior means; those of samples are its author's notes.
+_CLASSIFICATION = {
+    ('x', 'y'): {'pixels': 45.82, 'means': 92.21, 'samples': 88.52},
+    ('y', 'x'): {'pixels': 57.63, 'means': 91.67, 'samples': 80.44},
+    ('x', 'x'): {'pixels': 94.88, 'means': 96.88, 'samples': 95.21},
+    ('y', 'y'): {'pixels': 93.86, 'means': 96.77, 'samples': 96.59},
+}
+_METHODS = ('pixels', 'means', 'samples', 'means, linear')
 
 
-def read_results(folder: Path) -> dict[str, dict[str, Any]]:
-    """Every results.json in a folder, by its experiment's name.
+def read_results(folder: Path) -> Results:
+    """The JSON files of runs in a folder, by their experiment's name.
+
+    By experiment and by what the file has: the test bounds, representation or translation.
 
     Raises:
       InputError: a file cannot be read, or two are of one experiment.
@@ -36,16 +50,16 @@ def read_results(folder: Path) -> dict[str, dict[str, Any]]:
         try:
             results = json.loads(path.read_text())
             name = results['experiment']
-            results['test']
+            (part,) = {*_PARTS} & {*results}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f'{path}: not the results.json of a run ({error!r})') from error
-        if name in found:
+            raise InputError(f'{path}: not the results of a run ({error!r})') from error
+        if part in found.setdefault(name, {}):
             raise InputError(f'{path}: a second result of {name}; keep one in {folder}')
-        found[name] = results
+        found[name][part] = results
     return found
 
 
-def table_7_1(results: Mapping[str, Mapping[str, Any]]) -> Rows:
+def table_7_1(results: Results) -> Rows:
     """Bounds on log p(x) of whole MNIST digits, the first row the heading.
 
     Args:
@@ -61,16 +75,68 @@ def table_7_1(results: Mapping[str, Mapping[str, Any]]) -> Rows:
         for name in (experiment, *variants):
             label = model + name.removeprefix(experiment).replace('_', ' ')
             source = f'experiments/{name}.py'
-            if name in results:
-                bound, estimate, updates = _whole_digits(name, results[name])
+            if 'test' in results.get(name, ()):
+                bound, estimate, updates = _whole_digits(name, results[name]['test'])
                 counts = (str(estimate['samples']), str(estimate['n']), str(updates))
-                shown = (_number(bound), _number(estimate), *counts)
+                shown = (metrics.number(bound), metrics.number(estimate), *counts)
             else:
                 shown = ('no result yet', '', '', '', '')
             rows.append((label, *shown, thesis if name == experiment else '', source))
     for model, bound, source in _LITERATURE:
         rows.append((model, bound, '', '', '', '', '', source))
     return rows
+
+
+def table_7_2(results: Results) -> Rows:
+    """Accuracies of classifiers trained on one modality, in per cent; guessing gives 10%.
+
+    A column for each experiment on coloured MNIST that has a result.
+
+    Raises:
+      InputError: such a result is not of all of MNIST.
+    """
+    named = _coloured(results, 'representation')
+    labels = [_label(name, results[name]['representation']) for name in named]
+    rows = [('train', 'test', 'method', 'thesis', *(labels or ['ours']))]
+    for (train, test), thesis in _CLASSIFICATION.items():
+        for method in _METHODS:
+            cells = []
+            for experiment in named:
+                (row,) = (r for r in results[experiment]['representation']['representation']
+                          if (r['train'], r['test'], r['method']) == (train, test, method))  # fmt: skip
+                std = '' if row['std'] is None else f' +- {100 * row["std"]:.2f}'
+                cells.append(f'{100 * row["accuracy"]:.2f}{std}')
+            known = f'{thesis[method]:.2f}' if method in thesis else ''
+            rows.append((train, test, method, known, *(cells or ['no result yet'])))
+    return rows
+
+
+def table_translation(results: Results) -> Rows:
+    """How good translations between the modalities of coloured MNIST are: a row a direction."""
+    columns = ('digit', 'colour', 'diversity', 'sharpness', 'sharpness_real')
+    rows = [('experiment', 'from', 'to', *columns, 'n')]
+    for experiment in _coloured(results, 'translation'):
+        for row in results[experiment]['translation']['translation']:
+            cells = [metrics.number(row[c], 3) for c in columns]
+            label = _label(experiment, results[experiment]['translation'])
+            rows.append((label, row['source'], row['target'], *cells, str(row['digit']['n'])))
+    return rows
+
+
+def _label(name: str, found: Mapping[str, Any]) -> str:
+    return f'{name}, {found["config"]["model"]["feature_maps"]} maps, {found["step"]} updates'
+
+
+def _coloured(results: Results, part: str) -> list[str]:
+    """The experiments on coloured MNIST that have this part."""
+    named = sorted(n for n in results if n.startswith('coloured_mnist') and part in results[n])
+    for name in named:
+        data = results[name][part]['config']['data']
+        wanted = {'name': 'mnist', 'view': 'coloured', 'limit': 0, 'edge_colours': 'separate'}
+        seen = {field: data[field] for field in wanted}
+        if seen != wanted:
+            raise InputError(f'the result of {name} is not of all coloured digits, but of {seen}')
+    return named
 
 
 def _whole_digits(name: str, results: Mapping[str, Any]) -> tuple[Mapping, Mapping, int]:
@@ -88,16 +154,26 @@ def _whole_digits(name: str, results: Mapping[str, Any]) -> tuple[Mapping, Mappi
     return found
 
 
-def _number(estimate: Mapping[str, Any]) -> str:
-    stderr = '' if estimate['stderr'] is None else f' +- {estimate["stderr"]:.2f}'
-    return f'{estimate["mean"]:.2f}{stderr}'
-
-
 def show(folder: Path, as_markdown: bool) -> str:
     """The tables of the thesis with the results in a folder, as text or Markdown."""
-    rows = table_7_1(read_results(folder))
-    table = markdown(rows) if as_markdown else metrics.table(rows)
-    return f'Table 7.1: lower bounds on log p(x), MNIST test set\n\n{table}'
+    results = read_results(folder)
+    try:
+        tables = _tables(results)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f'{folder}: a result there is not complete ({error!r})') from error
+    write = markdown if as_markdown else metrics.table
+    return '\n\n'.join(f'{title}\n\n{write(rows)}' for title, rows in tables.items())
+
+
+def _tables(results: Results) -> dict[str, Rows]:
+    """Title -> rows."""
+    return {
+        'Table 7.1: lower bounds on log p(x), MNIST test set': table_7_1(results),
+        'Table 7.2: accuracy on coloured MNIST, per cent; x solid digits, y edge maps': table_7_2(
+            results
+        ),
+        'Translations of coloured MNIST, shares and sizes in [0, 1]': table_translation(results),
+    }
 
 
 def markdown(rows: Iterable[Sequence[str]]) -> str:

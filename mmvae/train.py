@@ -286,7 +286,7 @@ def train(
                     bounds[split] = evaluator.bounds(state.evaluated, split, examples).means()
                     _require_finite(f'the {split} bounds of update {step}', bounds[split], saved)
                     writer.write(step, split, bounds[split])
-                name, score = evaluate.selection_bound(bounds['validation'], config.trains_pairs)
+                name, score = evaluate.selection_bound(bounds['validation'], config)
                 shown = f' | validation {name} {score:.1f}'
                 progress.has_validated(score)
                 save(score)

@@ -123,12 +123,18 @@ def test_seeds_and_splits_have_their_own_randomness():
 
 def test_the_best_checkpoint_is_chosen_by_what_is_trained():
     bounds = {'x_bound': -3, 'y_bound': -1, 'translation_xy_bound': -8, 'translation_yx_bound': -6}
-    choose = evaluate.selection_bound
-    assert choose({**bounds, 'joint_bound': -9, 'joint_kl': 4}, True) == ('joint_bound', -9)
-    assert choose(bounds, True) == ('translation bound', -7)
+    joint = {**bounds, 'joint_bound': -9, 'joint_kl': 4}
+
+    def choose(bounds, objective, num_pairs=8):
+        config = small.make_config(objective__name=objective, data__num_pairs=num_pairs)
+        return evaluate.selection_bound(bounds, config)
+
+    assert choose(joint, 'joint') == ('joint_bound', -9)
+    assert choose(bounds, 'translation') == ('translation bound', -7)
+    assert choose(joint, 'combined') == ('combined bound', -8)
     # Without pairs neither q(z | x, y) nor a translation has been trained.
-    assert choose({**bounds, 'joint_bound': -9}, False) == ('x_bound + y_bound', -4)
-    assert choose({'x_bound': -3, 'x_kl': 1}, False) == ('x_bound', -3)
+    assert choose(joint, 'joint', num_pairs=0) == ('x_bound + y_bound', -4)
+    assert choose({'x_bound': -3, 'x_kl': 1}, 'single', num_pairs=0) == ('x_bound', -3)
 
 
 def test_the_tracked_training_examples_are_pairs():
@@ -148,10 +154,17 @@ def test_latents_are_the_posteriors_of_each_subset():
     key = keys.evaluation_key(0, 'test')
     arrays = evaluate.latents(model, params, TEST, key, batch_size=5)
     assert set(arrays) == {
-        f'{part}_{given}' for part in ('mean', 'scale') for given in ('x', 'y', 'xy')
+        f'{part}_{given}' for part in ('mean', 'scale', 'sample') for given in ('x', 'y', 'xy')
     }
     seen = jax.vmap(lambda p, i: observe(model.modalities, p, keys.fold(key, i)))(*TEST)
     q = model.apply({'params': params}, seen, method='encode')
     np.testing.assert_allclose(arrays['mean_xy'], q.mean, rtol=1e-4, atol=1e-5)
     q = model.apply({'params': params}, {'y': seen['y']}, method='encode')
     np.testing.assert_allclose(arrays['scale_y'], q.scale, rtol=1e-4, atol=1e-5)
+    # Of one modality's images, its own posterior alone; the same, however many are seen.
+    alone = evaluate.latents(
+        model, params, evaluate.Examples({'x': TEST.images['x']}, TEST.index), key, 4
+    )
+    assert set(alone) == {'mean_x', 'scale_x', 'sample_x'}
+    for name, array in alone.items():
+        np.testing.assert_allclose(array, arrays[name], rtol=1e-4, atol=1e-5)

@@ -55,8 +55,8 @@ def test_completions_keep_the_upper_half_and_differ_below(config):
     model, params, x = small.make_model(small.BINARY[1:], config)
     seen = {n: a[:5] for n, a in x.items()}
     drawn = figures.completions(model, params, seen, jax.random.key(0), num_samples=3)
-    columns, effective = drawn['y']
-    assert 1 <= effective <= figures.CANDIDATES
+    columns, effective, count = drawn['y']
+    assert 1 <= effective <= count == figures.CANDIDATES
     whole, upper, *completed = [column['y'] for column in columns]
     np.testing.assert_array_equal(whole, seen['y'])
     np.testing.assert_array_equal(upper[:, 2:], np.full((5, 3, 3, 1), 0.5))
@@ -78,7 +78,7 @@ def test_completions_are_pictures_of_the_candidates_that_have_the_weight(monkeyp
     monkeypatch.setattr(figures, '_log_likelihoods', all_weight_on_the_third)
     drawn = figures.completions(model, params, seen, jax.random.key(0), num_samples=2)
     mean = model.apply({'params': params}, chosen[0], method='decode')['x'].mean
-    columns, effective = drawn['x']
+    columns, effective, _ = drawn['x']
     assert effective == 1
     for column in columns[2:]:
         np.testing.assert_allclose(column['x'][:, 2:], np.stack([mean[2:]] * 5), rtol=1e-5)

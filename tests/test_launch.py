@@ -129,6 +129,64 @@ def test_other_modes_take_the_runs_own_config(finished, tmp_path):
         assert latents['labels'].shape == (40,)
 
 
+def test_translations_are_written_once_and_only_of_what_can_be(finished, tmp_path):
+    workdir = tmp_path / 'run'
+    shutil.copytree(finished[0], workdir)
+    flags = [f'--workdir={workdir}', '--mode=translate', '--source=y', '--target=x']
+    done = launch(*flags, '--count=3', '--num_samples=2')
+    assert done.returncode == 0, done.stderr
+    out = Path(done.stdout.strip())
+    assert {p.name for p in out.iterdir()} == {'translations.npz', 'translations.png'}
+    with np.load(out / 'translations.npz') as made:
+        assert made['names'].tolist() == [0, 13, 26]  # spread over the 40
+        assert made['seen'].shape == (3, 14, 28, 1)
+        assert made['samples'].shape == (3, 2, 14, 28, 1)
+        assert (made['std'] > 0).all()
+    before = {p: p.read_bytes() for p in out.iterdir()}
+    broken = tmp_path / 'images'
+    broken.mkdir()
+    (broken / 'a.png').write_bytes(b'no image')
+    unfinished = tmp_path / 'unfinished'
+    shutil.copytree(workdir, unfinished)
+    (unfinished / 'results.json').unlink()
+    for more, words in [
+        ([], 'exists, and is not written over'),
+        (['--source=q'], "--source: 'q' given; allowed: x, y"),
+        ([f'--images={broken}', f'--out={tmp_path / "new"}'], 'a.png cannot be read'),
+        ([f'--workdir={unfinished}', f'--out={tmp_path / "new"}'], 'is not finished'),
+    ]:
+        refused = launch(*flags, *more)
+        assert refused.returncode == 2
+        assert words in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+    assert not (tmp_path / 'new').exists()
+    assert {p: p.read_bytes() for p in out.iterdir()} == before
+
+
+def test_coloured_digits_run_to_their_tables(tmp_path):
+    workdir = tmp_path / 'run'
+    small = [
+        '--config=experiments/coloured_mnist.py', '--config.data.name=mnist5k',
+        '--config.model.feature_maps=2', '--config.model.strides=(2,2)',
+        '--config.model.hidden=8', '--config.model.latent_dim=4', '--config.data.limit=30',
+        '--config.data.num_pairs=10', '--config.train.num_updates=2',
+        '--config.train.batch.paired=4', '--config.train.batch.unpaired=4',
+        '--config.eval.iw_samples=2', '--config.eval.iw_examples=10', '--config.eval.batch_size=10',
+    ]  # fmt: skip
+    done = launch(*small, f'--workdir={workdir}')
+    assert done.returncode == 0, done.stderr
+    results = json.loads((workdir / 'results.json').read_text())
+    # 256 values of each of 2 x 2352 elements: at the start no value is far from the others.
+    assert -1.5 < results['test']['joint_bound']['mean'] / (2 * 2352 * np.log(256)) < -0.5
+    assert (workdir / 'figures' / 'reconstructions.png').stat().st_size > 1000
+    for mode, name in [('represent', 'representation'), ('quality', 'translation')]:
+        done = launch(f'--mode={mode}', f'--workdir={workdir}')
+        assert done.returncode == 0, done.stderr
+        rows = json.loads((workdir / f'{name}.json').read_text())[name]
+        assert len(rows) == {'represent': 16, 'quality': 2}[mode]
+        assert len(done.stdout.splitlines()) == 1 + len(rows)
+
+
 def test_load_gives_a_model_that_translates(finished):
     model, params, config = mmvae.load(finished[0])
     assert config.data.num_pairs == 10
@@ -206,6 +264,8 @@ REFUSALS = {
     'weight not finite': (['--config.objective.joint_weight=inf'], ['objective.joint_weight', 'inf', 'finite']),
     'negative psi': (['--config.objective.free_bits=-1'], ['objective.free_bits', '-1.0', 'at least 0']),
     'psi not a number': (['--config.objective.free_bits=nan'], ['objective.free_bits', 'nan', 'finite']),
+    'a digit that is none': (['--config.data.train_digits=(3, 12)'], ['data.train_digits', '(3, 12)', '0 to 9']),
+    'unknown edge colours': (['--config.data.edge_colours=pink'], ['data.edge_colours', "'pink'", "'mixed'"]),
     'a flow with the translation objective': (['--config.objective.name=translation', '--config.model.flow_steps=2'], ['model.flow_steps', '2', 'translation']),
     'rate of zero': (['--config.optimizer.learning_rate=0'], ['optimizer.learning_rate', '0.0', 'above 0']),
     'more pairs than examples': (['--config.data.num_pairs=4001'], ['data.num_pairs', '4001', '4000']),

@@ -225,5 +225,16 @@ def test_the_translation_objective_is_the_mean_of_both_directions():
     np.testing.assert_array_equal(alone[0].value, single.value)
 
 
+def test_the_combined_objective_is_the_mean_of_the_joint_and_the_translation_objective():
+    model, key = LinearGaussian(), jax.random.key(6)
+    losses = {}
+    for name in ('joint', 'translation', 'combined'):
+        bounds = objectives.stream_bounds(model, X, key, OBJECTIVES[name])
+        losses[name] = objectives.loss({'paired': bounds}, {'paired': 1.0}, 0.0)
+    expected = (losses['joint'] + losses['translation']) / 2
+    np.testing.assert_allclose(losses['combined'], expected, rtol=1e-6)
+    assert losses['joint'] != losses['translation']
+
+
 def test_the_registry_is_what_the_config_allows():
     assert tuple(OBJECTIVES) == config.OBJECTIVES

@@ -18,9 +18,9 @@ LAYERS = {
     'fusion': 4,
     'model': 5,
     'objectives': 6,
-    'evaluate': 7, 'train': 8, 'figures': 8,
-    'run': 9,
-    '__init__': 10,
+    'evaluate': 7, 'train': 8, 'representation': 8, 'translation': 9, 'figures': 10,
+    'run': 11,
+    '__init__': 12,
 }  # fmt: skip
 # The only file that may name these.
 OWNERS = {'pmap': 'parallel.py', 'orbax': 'checkpoint.py', 'ml_collections': None}

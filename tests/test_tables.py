@@ -1,5 +1,6 @@
-"""Table 7.1 from results files."""
+"""The thesis's tables from results files."""
 
+import itertools
 import json
 
 import pytest
@@ -50,10 +51,10 @@ def test_a_result_of_other_data_is_refused():
     halves = results('mnist_vae', -91.0, -90.0)
     halves['config']['data']['view'] = 'halves'
     with pytest.raises(InputError, match='mnist_vae is not of all whole digits'):
-        tables.table_7_1({'mnist_vae': halves})
+        tables.table_7_1({'mnist_vae': {'test': halves}})
     nothing = results('mnist_vae', -91.0, -90.0) | {'test': {}}
     with pytest.raises(InputError, match='mnist_vae is not one of a single modality'):
-        tables.table_7_1({'mnist_vae': nothing})
+        tables.table_7_1({'mnist_vae': {'test': nothing}})
 
 
 def test_what_is_no_result_is_refused(tmp_path):
@@ -64,3 +65,41 @@ def test_what_is_no_result_is_refused(tmp_path):
         (tmp_path / f'{name}.json').write_text(json.dumps(results('mnist_vae', -91.0, -90.0)))
     with pytest.raises(InputError, match='second result of mnist_vae'):
         tables.read_results(tmp_path)
+
+
+def of_coloured_digits(part, rows, **data):
+    seen = {'name': 'mnist', 'view': 'coloured', 'limit': 0, 'edge_colours': 'separate', **data}
+    config = {'data': seen, 'model': {'feature_maps': 16}}
+    return {'experiment': 'coloured_mnist', 'step': 70, 'config': config, part: rows}
+
+
+REPRESENTATION = [
+    {'train': train, 'test': test, 'method': method, 'accuracy': 0.5 + i / 100, 'std': None,
+     'n': 10, 'num_train': 20}
+    for i, (train, test, method) in enumerate(
+        itertools.product('xy', 'xy', ('pixels', 'means', 'samples', 'means, linear')))
+]  # fmt: skip
+
+
+def test_accuracies_stand_beside_the_thesiss(tmp_path):
+    (tmp_path / 'a.json').write_text(
+        json.dumps(of_coloured_digits('representation', REPRESENTATION))
+    )
+    rows = tables.table_7_2(tables.read_results(tmp_path))
+    assert rows[0][3:] == ('thesis', 'coloured_mnist, 16 maps, 70 updates')
+    found = {row[:3]: row[3:] for row in rows[1:]}
+    assert found['x', 'y', 'means'] == ('92.21', '55.00')
+    assert found['y', 'x', 'pixels'] == ('57.63', '58.00')
+    assert found['y', 'y', 'means, linear'] == ('', '65.00')
+
+
+def test_results_of_other_data_or_cut_short_are_refused(tmp_path):
+    file = tmp_path / 'a.json'
+    file.write_text(json.dumps(of_coloured_digits('representation', REPRESENTATION, limit=30)))
+    quality = of_coloured_digits('translation', [])
+    (tmp_path / 'b.json').write_text(json.dumps(quality))
+    with pytest.raises(InputError, match='not of all coloured digits'):
+        tables.show(tmp_path, as_markdown=False)
+    file.write_text(json.dumps(of_coloured_digits('representation', REPRESENTATION[:3])))
+    with pytest.raises(InputError, match='not complete'):
+        tables.show(tmp_path, as_markdown=False)

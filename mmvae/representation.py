@@ -1,0 +1,145 @@
+"""What the shared latent is good for: classifying digits across modalities (section 7.4.2).
+
+A classifier learns to tell digits from one modality and is tested on either. What it is given
+is the images' pixels, the means of q(z | modality), or samples of it. The MLP is scikit-learn's,
+with the settings of the author's code; a linear probe (logistic regression) stands beside it.
+"""
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mmvae import evaluate, keys
+from mmvae.data import DataSet
+from mmvae.evaluate import Examples
+from mmvae.model import MultimodalVAE
+from mmvae.types import InputError, Params
+
+_log = logging.getLogger(__name__)
+
+SEEDS = 3  # of the MLP
+Representation = dict[str, dict[str, np.ndarray]]  # kind -> modality -> [N, features]
+
+
+def classify(
+    model: MultimodalVAE, params: Params, data: DataSet, seed: int, batch_size: int
+) -> list[dict[str, Any]]:
+    """Table 7.2: accuracies on the test set.
+
+    The classifier learns from the training examples seen in its modality alone, which are the
+    unpaired ones (from the pairs where there are none).
+
+    Args:
+      seed: of the evaluation, for the samples and for the colours' binarisation.
+
+    Returns:
+      For each modality trained on, modality tested on and method ('pixels', 'means',
+      'samples', and 'means, linear'): accuracy (the mean over `SEEDS` seeds of the classifier)
+      and std over them, n and the number of training examples. Both are shares of 1.
+
+    Raises:
+      InputError: the modalities differ in shape, so that no classifier could go across.
+    """
+    names = tuple(m.name for m in data.modalities)
+    if len(names) < 2 or len({m.shape for m in data.modalities}) > 1:
+        shapes = ', '.join(f'{m.name} {m.shape}' for m in data.modalities)
+        raise InputError(
+            f'--mode=represent: the modalities are {shapes}; wanted: several of one shape'
+        )
+    split = data.splits['test']
+    known_of = {}
+    for source in names:
+        own = data.streams.get((source,), ())
+        known_of[source] = np.sort(own if len(own) else data.streams[names])
+        labels = data.splits['train'].labels[known_of[source]]
+        if unseen := sorted({*split.labels.tolist()} - {*labels.tolist()}):
+            raise InputError(
+                f'--mode=represent: the digits {", ".join(map(str, unseen))} are tested on, and '
+                f'the classifier of {source} has not seen them; wanted: a run with more training '
+                'examples, or whose data.train_digits has them'
+            )
+    test = _representations(model, params, evaluate.examples_of(data, 'test'), 'test', seed,
+                            batch_size)  # fmt: skip
+    rows = []
+    for source, known in known_of.items():
+        examples = evaluate.examples_of(data, 'train', known)
+        train = _representations(model, params, examples, 'train', seed, batch_size, [source])
+        labels = data.splits['train'].labels[known]
+        for method, kind, make, seeds in _METHODS:
+            correct = {target: [] for target in names}
+            for classifier_seed in range(seeds):
+                classifier = fit(make(classifier_seed), train[kind][source], labels)
+                for target in names:
+                    guessed = classifier.predict(test[kind][target])
+                    correct[target].append(np.mean(guessed == split.labels))
+            for target in names:
+                rows.append({
+                    'train': source, 'test': target, 'method': method,
+                    'accuracy': float(np.mean(correct[target])),
+                    'std': float(np.std(correct[target], ddof=1)) if seeds > 1 else None,
+                    'n': len(split.labels), 'num_train': len(labels),
+                })  # fmt: skip
+            shown = ', '.join(f'{t} {np.mean(c):.4f}' for t, c in correct.items())
+            _log.info('%s of %s, tested on %s', method, source, shown)
+    return rows
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """The rows of `classify` in per cent, the first row the heading."""
+    shown = [('train', 'test', 'method', 'accuracy', 'std', 'n')]
+    for row in rows:
+        std = '' if row['std'] is None else f'{100 * row["std"]:.2f}'
+        shown.append((row['train'], row['test'], row['method'], f'{100 * row["accuracy"]:.2f}%',
+                      std, str(row['n'])))  # fmt: skip
+    return shown
+
+
+def mlp(seed: int) -> Any:
+    from sklearn.neural_network import MLPClassifier
+
+    return MLPClassifier(alpha=0.1, max_iter=50, tol=1e-3, random_state=seed)
+
+
+def linear(seed: int) -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=200, random_state=seed)
+
+
+# Method, what it is given, the classifier and its seeds: the linear probe has none.
+_METHODS = (
+    ('pixels', 'pixels', mlp, SEEDS),
+    ('means', 'means', mlp, SEEDS),
+    ('samples', 'samples', mlp, SEEDS),
+    ('means, linear', 'means', linear, 1),
+)
+
+
+def fit(classifier: Any, features: np.ndarray, labels: np.ndarray) -> Any:
+    """The classifier, fitted; that it stops at its 50th pass is the setting, not a fault."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        return classifier.fit(features, labels)
+
+
+def _representations(
+    model: MultimodalVAE, params: Params, examples: Examples, split: str, seed: int,
+    batch_size: int, names: Sequence[str] | None = None,
+) -> Representation:  # fmt: skip
+    """What classifiers are given of examples."""
+    names = names or model.names
+    key = keys.evaluation_key(seed, split)
+    some = Examples({n: examples.images[n] for n in names}, examples.index)
+    latents = evaluate.latents(model, params, some, key, batch_size)
+    return {
+        'pixels': {n: _flat(examples.images[n]) for n in names},
+        'means': {n: latents[f'mean_{n}'] for n in names},
+        'samples': {n: latents[f'sample_{n}'] for n in names},
+    }
+
+
+def _flat(images: np.ndarray) -> np.ndarray:
+    return (images.reshape(len(images), -1) / 255).astype(np.float32)

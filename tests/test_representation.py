@@ -1,0 +1,63 @@
+"""The classification of 7.4.2, with an encoder whose answers are known."""
+
+import numpy as np
+import pytest
+
+from mmvae import evaluate, representation
+from mmvae.data import DataSet, Split, pairing
+from mmvae.types import InputError, Modality
+from tests import small
+
+MODALITIES = (Modality('x', (4, 4, 1)), Modality('y', (4, 4, 1)))
+
+
+def make_data(test_digits=(0, 1, 2)):
+    """Three classes: x has a bright row for each, y a bright column."""
+    rng = np.random.default_rng(0)
+    splits = {}
+    for name, count, digits in [('train', 300, (0, 1, 2)), ('validation', 6, (0, 1, 2)),
+                                ('test', 60, test_digits)]:  # fmt: skip
+        labels = rng.choice(digits, count).astype(np.uint8)
+        x = rng.integers(0, 90, (count, 4, 4, 1)).astype(np.uint8)
+        x[np.arange(count), labels % 4] = 255
+        splits[name] = Split({'x': x, 'y': x.swapaxes(1, 2)}, labels, np.arange(count))
+    return DataSet(MODALITIES, splits, pairing.assign(np.arange(300), ('x', 'y'), 20))
+
+
+def test_accuracies_are_of_what_was_trained_on_and_tested_on(monkeypatch):
+    data, fitted = make_data(), []
+
+    def latents(model, params, examples, key, batch_size):
+        """Latents that x tells all about and y nothing."""
+        fitted.append(len(examples.index))
+        found = {}
+        for name, images in examples.images.items():
+            rows = images[..., 0].max(2 if name == 'x' else 1) == 255
+            known = rows if name == 'x' else np.zeros_like(rows)
+            found |= {f'mean_{name}': np.float32(known), f'sample_{name}': np.float32(known)}
+        return found
+
+    monkeypatch.setattr(evaluate, 'latents', latents)
+    monkeypatch.setattr(representation, 'SEEDS', 1)
+    model, params, _ = small.make_model()
+    rows = representation.classify(model, params, data, seed=0, batch_size=10)
+    # The test set, then the unpaired examples of each modality.
+    assert fitted == [60, 140, 140]
+    accuracy = {(r['train'], r['test'], r['method']): r['accuracy'] for r in rows}
+    for method in ('means', 'samples', 'means, linear'):
+        assert accuracy['x', 'x', method] == 1
+        assert accuracy['x', 'y', method] < 0.7
+        assert accuracy['y', 'y', method] < 0.7
+    assert accuracy['x', 'x', 'pixels'] > 0.9
+    assert accuracy['y', 'y', 'pixels'] > 0.9
+    assert accuracy['x', 'y', 'pixels'] < 0.8  # rows are not columns
+    assert {(r['n'], r['num_train']) for r in rows} == {(60, 140)}
+    assert len(representation.table(rows)) == 1 + len(rows)
+
+
+def test_what_cannot_be_classified_across_is_refused():
+    model, params, _ = small.make_model()
+    with pytest.raises(InputError, match='the digits 8, 9 are tested on, and the classifier of x'):
+        representation.classify(model, params, make_data(test_digits=(8, 9)), 0, 10)
+    with pytest.raises(InputError, match=r'x \(4, 6, 1\), y \(5, 3, 1\); wanted'):
+        representation.classify(model, params, small.make_data(), 0, 10)

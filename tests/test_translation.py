@@ -1,0 +1,165 @@
+"""Translations, on small random models and on images made by hand."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmvae import data as data_sets
+from mmvae import keys, translation
+from mmvae.data import coloured_mnist
+from mmvae.model import observe
+from mmvae.types import InputError, Modality
+from tests import small
+
+MODALITIES = (Modality('x', (4, 6, 1)), Modality('w', (2, 2, 3), 'categorical', 7))
+IMAGES = small.make_images(MODALITIES, 5)
+
+
+def example_keys(count=5):
+    return jax.vmap(functools.partial(keys.fold, jax.random.key(0)))(jnp.arange(count))
+
+
+def test_a_translation_is_of_draws_from_the_posterior_of_the_source():
+    model, params, _ = small.make_model(MODALITIES)
+    made = translation.translate(model, params, IMAGES['x'], example_keys(), 'x', 'w', 3, 2)
+    key = example_keys()[4]
+    x = observe(MODALITIES, {'x': IMAGES['x'][4]}, key)
+    np.testing.assert_array_equal(made.seen[4], x['x'])
+    q = model.apply({'params': params}, x, method='encode')
+    z = jnp.stack([q.sample(keys.fold(key, keys.SAMPLE, s)) for s in range(3)])
+    p = model.apply({'params': params}, z, ['w'], method='decode')['w']
+    np.testing.assert_allclose(made.samples[4], p.mean, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(made.mean[4], p.mean.mean(0), rtol=1e-4, atol=1e-5)
+    # The law of total variance, from the probabilities themselves.
+    second = jax.nn.softmax(p.logits) @ jnp.arange(7.0) ** 2
+    total = (second - p.mean**2).mean(0) + np.var(p.mean, axis=0, ddof=1)
+    np.testing.assert_allclose(made.std[4] ** 2, total, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize('network', ['conv', 'autoregressive'])
+def test_a_translation_depends_on_its_image_and_key_alone(network):
+    config = small.ModelConfig(network, 3, 5, feature_maps=6, strides=(2,), masked_blocks=1)
+    model, params, _ = small.make_model(MODALITIES, config)
+    whole = translation.translate(model, params, IMAGES['x'], example_keys(), 'x', 'w', 2)
+    some = translation.translate(model, params, IMAGES['x'][3:], example_keys()[3:], 'x', 'w', 2, 1)
+    for all_of_them, alone in zip(whole, some, strict=True):
+        np.testing.assert_allclose(all_of_them[3:], alone, rtol=1e-4, atol=1e-5)
+    if network == 'autoregressive':  # samples are values, and differ
+        assert set(np.unique(whole.samples)) <= set(range(7))
+        np.testing.assert_allclose(whole.std, whole.samples.std(1, ddof=1), atol=1e-6)
+        assert whole.std.max() > 0
+
+
+def test_directions_that_are_none_are_refused():
+    model, *_ = small.make_model(MODALITIES)
+    for source, target, word in [('q', 'w', '--source'), ('x', 'q', '--target'), ('x', 'x', 'ano')]:
+        with pytest.raises(InputError, match=word):
+            translation.check_direction(model, source, target)
+
+
+def test_images_are_read_by_name_and_what_is_none_is_refused(tmp_path):
+    modality = Modality('w', (4, 6, 3), 'categorical', 256)
+    made = small.make_images([modality], 2)['w']
+    for name, image in zip(('b', 'a'), made, strict=True):
+        Image.fromarray(image).save(tmp_path / f'{name}.png')
+    (tmp_path / 'notes.txt').write_text('not an image')
+    names, images = translation.read_images(tmp_path, modality)
+    assert names == ['a.png', 'b.png']
+    np.testing.assert_array_equal(images, made[::-1])
+    grey = Modality('x', (4, 6, 1))
+    bad = {
+        'holds no': (tmp_path / 'none', grey),
+        'is not a folder': (tmp_path / 'a.png', grey),
+        'a.png is 4x6 RGB; x of this run is 4x6 L': (tmp_path, grey),
+        'a.png is 4x6 RGB; w of this run is 6x4 RGB': (tmp_path, Modality('w', (6, 4, 3))),
+    }
+    (tmp_path / 'none').mkdir()
+    for message, (folder, of) in bad.items():
+        with pytest.raises(InputError, match=message):
+            translation.read_images(folder, of)
+    # A palette is looked up, not taken for grey levels.
+    flat = np.full((4, 6), 200, np.uint8)
+    (tmp_path / 'palette').mkdir()
+    Image.fromarray(flat).convert('P', palette=Image.Palette.ADAPTIVE).save(
+        tmp_path / 'palette' / 'p.png'
+    )
+    _, (read,) = translation.read_images(tmp_path / 'palette', grey)
+    np.testing.assert_array_equal(read[..., 0], flat)
+    (tmp_path / 'c.png').write_bytes(b'\x89PNG broken')
+    with pytest.raises(InputError, match='c.png cannot be read as an image'):
+        translation.read_images(tmp_path, modality)
+
+
+def test_diversity_and_sharpness_are_what_they_say():
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(3, 4, 5, 5, 1))
+    pairs = [(i, j) for i in range(4) for j in range(4) if i != j]
+    squares = [np.mean((samples[:, i] - samples[:, j]) ** 2, axis=(1, 2, 3)) for i, j in pairs]
+    np.testing.assert_allclose(translation._diversity(samples), np.sqrt(np.mean(squares, 0)))
+    ramp = np.broadcast_to(np.arange(5)[None, None, :, None] / 10, (1, 5, 5, 1))
+    np.testing.assert_allclose(translation._sharpness(ramp), [0.05])  # 0.1 across, 0 down
+
+
+def test_a_colour_is_known_at_any_brightness():
+    digits = np.zeros((3, 8, 8), np.uint8)
+    digits[:, 2:5, 3:6] = 255
+    colours = np.array([2, 0, 1])
+    x, y = coloured_mnist.solid(digits, colours), coloured_mnist.edges(digits, colours)
+    for name, image in (('x', x), ('y', y)):
+        for scale in (1.0, 0.3):
+            np.testing.assert_array_equal(coloured_mnist.colour_of(scale * image, name), colours)
+
+
+COLOURED = (
+    Modality('x', (28, 28, 3), 'categorical', 256),
+    Modality('y', (28, 28, 3), 'categorical', 256),
+)
+
+
+class Translator:
+    """In the place of a model: the names and modalities that `quality` asks for."""
+
+    names = ('x', 'y')
+
+    def modality(self, name):
+        return COLOURED[self.names.index(name)]
+
+
+def test_translations_that_are_the_real_images_have_their_quality(monkeypatch):
+    config = small.make_config(data__view='coloured', data__limit=500).data
+    data = data_sets.load(config, None)
+
+    def perfect(model, params, images, example_keys, source, target, num_samples, batch_size):
+        rows = {a.tobytes(): i for i, a in enumerate(data.splits['test'].images[source])}
+        places = [rows[image.tobytes()] for image in images]
+        real = np.float32(data.splits['test'].images[target][places])
+        return translation.Translation(images, np.stack([real] * num_samples, 1), real, 0 * real)
+
+    monkeypatch.setattr(translation, 'translate', perfect)
+    rows = translation.quality(Translator(), None, data, data, 0, num_examples=60, num_samples=2)
+    assert [(r['source'], r['target']) for r in rows] == [('y', 'x'), ('x', 'y')]
+    for row in rows:
+        assert row['digit']['mean'] == row['digit_real']['mean'] > 0.6
+        assert row['colour']['mean'] == 1
+        assert row['diversity']['mean'] == 0
+        np.testing.assert_allclose(row['sharpness']['mean'], row['sharpness_real']['mean'])
+        assert (row['digit']['n'], row['digit']['samples']) == (60, 2)
+
+    def wrong(*args):
+        made = perfect(*args)
+        return made._replace(samples=np.roll(made.samples, 1, axis=0)[..., ::-1])
+
+    monkeypatch.setattr(translation, 'translate', wrong)
+    for row in translation.quality(Translator(), None, data, data, 0, 60, 2):
+        assert row['digit']['mean'] < 0.4
+        assert row['colour']['mean'] < 0.7
+
+
+def test_what_has_one_modality_is_refused():
+    model, *_ = small.make_model(MODALITIES[:1], joint_posterior=False)
+    with pytest.raises(InputError, match='one modality'):
+        translation.check_direction(model, 'x', 'y')
