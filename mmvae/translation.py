@@ -166,7 +166,12 @@ def quality(
       diversity   root mean square distance of two translations of one input, in [0, 1]
       sharpness   mean size of the gradient between neighbouring pixels, in [0, 1]
       sharpness_real  the same of the real images
+
+    Raises:
+      InputError: there is one translation of each only.
     """
+    if num_samples < 2:
+        raise InputError(f'--num_samples: {num_samples} given; allowed: 2 or more, to be compared')
     test = some_of(examples_of(data, 'test'), num_examples)
     labels = data.splits['test'].labels[test.index]
     test_key = keys.evaluation_key(seed, 'test')
@@ -223,7 +228,7 @@ def _digit_classifier(data: DataSet, name: str) -> Any:
     from mmvae.representation import fit
 
     train = some_of(examples_of(data, 'train'), 10000)
-    classifier = MLPClassifier((200,), early_stopping=True, random_state=0)
+    classifier = MLPClassifier((200,), max_iter=30, random_state=0)
     pixels = _brightness(train.images[name] / 255.0)
     return fit(classifier, pixels, data.splits['train'].labels[train.index])
 

@@ -38,7 +38,6 @@ def test_accuracies_are_of_what_was_trained_on_and_tested_on(monkeypatch):
         return found
 
     monkeypatch.setattr(evaluate, 'latents', latents)
-    monkeypatch.setattr(representation, 'SEEDS', 1)
     model, params, _ = small.make_model()
     rows = representation.classify(model, params, data, seed=0, batch_size=10)
     # The test set, then the unpaired examples of each modality.

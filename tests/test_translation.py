@@ -163,3 +163,9 @@ def test_what_has_one_modality_is_refused():
     model, *_ = small.make_model(MODALITIES[:1], joint_posterior=False)
     with pytest.raises(InputError, match='one modality'):
         translation.check_direction(model, 'x', 'y')
+
+
+def test_the_diversity_of_one_translation_is_refused():
+    data = data_sets.load(small.make_config(data__view='coloured').data, None)
+    with pytest.raises(InputError, match='2 or more'):
+        translation.quality(Translator(), None, data, data, 0, num_examples=6, num_samples=1)
