@@ -1,6 +1,17 @@
 """Solid digits and their edge maps, from 1,000 pairs: section 7.4.
 
 python launch.py --config=experiments/coloured_mnist.py --data_dir=DIR_OF_mnist.npz
+
+31,250 updates of full size are for an accelerator. The last layer is a 1x1 convolution to the
+softmax (model.last_layer=block is the thesis's 3x3 residual block). On two CPU cores, an update
+with 16 maps takes 1.4 s; experiments/results has a smaller run, with
+
+  --config.model.feature_maps=16 --config.model.latent_dim=64 --config.train.batch.paired=32
+  --config.train.batch.unpaired=32 --config.optimizer.learning_rate=0.002
+  --config.optimizer.averaging=0.995 --config.train.num_updates=3000
+
+which takes 28 minutes. As in the author's code, log p(y|z) and log p(x|z) of z from the *other*
+modality stay bad or get worse while the joint bound rises: see coloured_mnist_translation.py.
 """
 
 from experiments import base

@@ -68,7 +68,7 @@ def test_mean_and_scale_describe_a_flow_of_small_variance(posterior):
 
 def test_of_a_model_posteriors_with_flows_outlive_the_call():
     _, _, x = make_model()
-    model = MultimodalVAE(BINARY, dataclasses.replace(MODEL, flow_steps=2))
+    model = MultimodalVAE(BINARY, dataclasses.replace(MODEL, network='dense', flow_steps=2))
     params = init_params(model, x, jax.random.key(0))
     q = model.apply({'params': params}, x, method='encode')
     assert q.sample(jax.random.key(0)).shape == (16, MODEL.latent_dim)

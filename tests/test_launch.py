@@ -98,6 +98,7 @@ def test_other_eval_fields_measure_a_finished_run_again(finished, tmp_path):
     assert after['test']['joint_bound']['n'] == 40
 
 
+@pytest.mark.slow
 def test_a_handful_of_examples_runs_to_the_end(tmp_path):
     """One modality, and the autoregressive network, whose figures are samples."""
     workdir = tmp_path / 'run'
@@ -163,13 +164,34 @@ def test_translations_are_written_once_and_only_of_what_can_be(finished, tmp_pat
     assert {p: p.read_bytes() for p in out.iterdir()} == before
 
 
-def test_coloured_digits_run_to_their_tables(tmp_path):
+def test_curves_are_drawn_of_runs_alone(finished, tmp_path):
+    figure = tmp_path / 'curves.png'
+
+    def curves(*arguments):
+        command = [sys.executable, '-m', 'experiments.curves', *map(str, arguments)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    done = curves(f'--figure={figure}', finished[0])
+    assert done.returncode == 0, done.stderr
+    assert figure.stat().st_size > 1000
+    for arguments, words in [
+        ([f'--figure={tmp_path / "curves"}', finished[0]], 'a .png in a folder that exists'),
+        ([f'--figure={figure}', tmp_path], 'holds no run'),
+        ([], 'no folder of a run'),
+    ]:
+        refused = curves(*arguments)
+        assert refused.returncode == 2
+        assert words in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+
+
+def test_coloured_digits_run_to_the_end(tmp_path):
     workdir = tmp_path / 'run'
     small = [
         '--config=experiments/coloured_mnist.py', '--config.data.name=mnist5k',
-        '--config.model.feature_maps=2', '--config.model.strides=(2,2)',
-        '--config.model.hidden=8', '--config.model.latent_dim=4', '--config.data.limit=30',
-        '--config.data.num_pairs=10', '--config.train.num_updates=2',
+        '--config.model.feature_maps=2', '--config.model.strides=(2,)',
+        '--config.model.hidden=8', '--config.model.latent_dim=4', '--config.data.limit=10',
+        '--config.data.num_pairs=6', '--config.train.num_updates=2',
         '--config.train.batch.paired=4', '--config.train.batch.unpaired=4',
         '--config.eval.iw_samples=2', '--config.eval.iw_examples=10', '--config.eval.batch_size=10',
     ]  # fmt: skip
@@ -179,8 +201,13 @@ def test_coloured_digits_run_to_their_tables(tmp_path):
     # 256 values of each of 2 x 2352 elements: at the start no value is far from the others.
     assert -1.5 < results['test']['joint_bound']['mean'] / (2 * 2352 * np.log(256)) < -0.5
     assert (workdir / 'figures' / 'reconstructions.png').stat().st_size > 1000
+
+
+def test_a_finished_run_is_classified_and_its_translations_measured(finished, tmp_path):
+    workdir = tmp_path / 'run'
+    shutil.copytree(finished[0], workdir)
     for mode, name in [('represent', 'representation'), ('quality', 'translation')]:
-        done = launch(f'--mode={mode}', f'--workdir={workdir}')
+        done = launch(f'--mode={mode}', f'--workdir={workdir}', '--num_samples=2')
         assert done.returncode == 0, done.stderr
         rows = json.loads((workdir / f'{name}.json').read_text())[name]
         assert len(rows) == {'represent': 16, 'quality': 2}[mode]
@@ -235,7 +262,7 @@ def test_tables_show_the_committed_results():
     done = launch('--mode=tables')
     assert done.returncode == 0, done.stderr
     assert 'AR-CNN-VAE' in done.stdout
-    assert launch('--mode=tables', '--markdown').stdout.count('\n| --- |') == 1
+    assert launch('--mode=tables', '--markdown').stdout.count('\n| --- |') == 3
 
 
 def test_help_is_help_and_waits_for_no_heavy_import():

@@ -68,8 +68,10 @@ def test_a_layer_is_set_at_its_first_call_only():
     np.testing.assert_allclose(again[0], first, atol=1e-5)
 
 
-@pytest.mark.parametrize('network', ['conv', 'dense', 'autoregressive'])
-@pytest.mark.parametrize('joint_posterior', [True, False])
+@pytest.mark.parametrize(
+    ('network', 'joint_posterior'),
+    [('conv', True), ('dense', True), ('autoregressive', True), ('dense', False)],
+)
 def test_every_layer_of_the_model_starts_with_mean_0_and_variance_1(network, joint_posterior):
     config = small.ModelConfig(network, 3, 5, feature_maps=4, strides=(2, 1, 2), masked_blocks=1)
     model, params, x = small.make_model(small.BINARY, config, joint_posterior)

@@ -109,6 +109,6 @@ def test_pictures_are_means_or_samples():
     model, params, _ = small.make_model(small.THREE[1:], AUTOREGRESSIVE)
     drawn = pictures(model, params, z, key)
     p = model.apply({'params': params}, z, drawn, method='decode')['w']
-    own_key = jax.random.fold_in(key, 1)  # w is the second modality
-    noise = jax.vmap(lambda i: p.noise(jax.random.fold_in(own_key, i), (2, 2, 3, 7)))(jnp.arange(4))
+    fold = jax.random.fold_in  # of the example, then of the modality: w is the second
+    noise = jax.vmap(lambda i: p.noise(fold(fold(key, i), 1), (2, 2, 3, 7)))(jnp.arange(4))
     np.testing.assert_array_equal(p.choose(noise), drawn['w'])

@@ -183,8 +183,9 @@ def test_the_translation_objective_is_the_mean_of_its_bounds():
 
 @pytest.mark.parametrize(
     ('modalities', 'objective', 'num_pairs'),
-    [(small.BINARY[:1], 'single', 0), (small.BINARY, 'joint', 0), (small.THREE, 'joint', 8),
-     (small.THREE, 'translation', 8)],
+    [(small.BINARY[:1], 'single', 0), (small.BINARY, 'joint', 0),
+     pytest.param(small.THREE, 'joint', 8, marks=pytest.mark.slow), (small.THREE, 'combined', 8),
+     pytest.param(small.THREE, 'translation', 8, marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_training_raises_the_bounds_of_any_number_of_modalities(
     modalities, objective, num_pairs, tmp_path

@@ -40,7 +40,7 @@ def test_a_translation_is_of_draws_from_the_posterior_of_the_source():
     np.testing.assert_allclose(made.std[4] ** 2, total, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize('network', ['conv', 'autoregressive'])
+@pytest.mark.parametrize('network', ['dense', 'autoregressive'])
 def test_a_translation_depends_on_its_image_and_key_alone(network):
     config = small.ModelConfig(network, 3, 5, feature_maps=6, strides=(2,), masked_blocks=1)
     model, params, _ = small.make_model(MODALITIES, config)
