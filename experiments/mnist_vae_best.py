@@ -8,7 +8,8 @@ One change at a time, the validation bound in nats at 10,000 updates:
   -93.0  the average of the parameters (decay 0.999) is measured rather than the parameters
   -90.0  and the posterior has two steps of inverse autoregressive flow
 
-What did not help, each beside the average without the flow: the learning rate halved every
+After 20,000 updates (11 minutes on two CPU cores) the test bound is -87.5 +- 0.2 nats; the thesis's
+VAE reaches -90. What did not help, each beside the average without the flow: the learning rate halved every
 3,000 updates, -94.5; the KL warmed up over 2,000 updates, -93.7.
 """
 
