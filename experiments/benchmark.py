@@ -150,8 +150,7 @@ def measure(config, calls):
 
     def decode(params, zs):
         def example(z, x):
-            p = model.apply({'params': params}, z, x, method='decode')
-            return sum(p[m].log_prob(x[m]) for m in p)
+            return sum(model.apply({'params': params}, z, x, method='log_likelihoods').values())
 
         return sum(parallel.map_minibatch(example, piece)(zs[n], x).sum() for n, x in seen.items())
 

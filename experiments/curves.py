@@ -18,12 +18,12 @@ from mmvae.types import InputError
 _FIGURE = flags.DEFINE_string('figure', 'curves.png', 'The figure to write.')
 
 
-def curves(workdir):
-    """The updates and, by name, the validation bounds there."""
+def validations(workdir):
+    """The rows of the validation set, in order."""
     rows = [r for r in metrics.read_metrics(workdir / 'metrics.jsonl') if r['kind'] == 'validation']
     if not rows:
         raise InputError(f'{workdir}: no validation bounds in its metrics.jsonl')
-    return [r['step'] for r in rows], rows
+    return rows
 
 
 def draw(workdirs, path):
@@ -35,7 +35,8 @@ def draw(workdirs, path):
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.5))
     for number, workdir in enumerate(workdirs):
         config = run.read_config(workdir)
-        steps, rows = curves(workdir)
+        rows = validations(workdir)
+        steps = [r['step'] for r in rows]
         pairs = config.data.num_pairs
         passes = config.train.batch.paired / pairs if pairs else 0
         name, _ = evaluate.selection_bound(rows[0], config)

@@ -33,7 +33,7 @@ def classify(
     unpaired ones (from the pairs where there are none).
 
     Args:
-      seed: of the evaluation, for the samples and for the colours' binarisation.
+      seed: of the evaluation, for the samples, and what binary modalities are drawn by.
 
     Returns:
       For each modality trained on, modality tested on and method ('pixels', 'means',
@@ -41,7 +41,8 @@ def classify(
       and std over them, n and the number of training examples. Both are shares of 1.
 
     Raises:
-      InputError: the modalities differ in shape, so that no classifier could go across.
+      InputError: the modalities differ in shape, so that no classifier could go across, or
+        digits are tested on that a classifier has not seen.
     """
     names = tuple(m.name for m in data.modalities)
     if len(names) < 2 or len({m.shape for m in data.modalities}) > 1:
@@ -65,8 +66,9 @@ def classify(
                             batch_size)  # fmt: skip
     rows = []
     for source, known in known_of.items():
-        examples = evaluate.examples_of(data, 'train', known)
-        train = _representations(model, params, examples, 'train', seed, batch_size, [source])
+        images = data.splits['train'].images[source][known]
+        examples = Examples({source: images}, known)
+        train = _representations(model, params, examples, 'train', seed, batch_size)
         labels = data.splits['train'].labels[known]
         for method, kind, make, seeds in _METHODS:
             correct = {target: [] for target in names}
@@ -127,13 +129,12 @@ def fit(classifier: Any, features: np.ndarray, labels: np.ndarray) -> Any:
 
 def _representations(
     model: MultimodalVAE, params: Params, examples: Examples, split: str, seed: int,
-    batch_size: int, names: Sequence[str] | None = None,
+    batch_size: int,
 ) -> Representation:  # fmt: skip
-    """What classifiers are given of examples."""
-    names = names or model.names
+    """What classifiers are given of examples, for each of their modalities."""
     key = keys.evaluation_key(seed, split)
-    some = Examples({n: examples.images[n] for n in names}, examples.index)
-    latents = evaluate.latents(model, params, some, key, batch_size)
+    latents = evaluate.latents(model, params, examples, key, batch_size)
+    names = tuple(examples.images)
     return {
         'pixels': {n: _flat(examples.images[n]) for n in names},
         'means': {n: latents[f'mean_{n}'] for n in names},

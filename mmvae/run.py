@@ -17,7 +17,7 @@ import json
 import logging
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,13 +148,13 @@ def train(config: Config, workdir: Path, data: DataSet) -> None:
 
 def evaluate_run(config: Config, workdir: Path, data: DataSet) -> None:
     """Writes results.json from the best checkpoint and prints a summary."""
-    with process.lock(workdir), process.log_to(workdir / 'log.txt'), _failures(workdir):
+    with _at_work(workdir):
         _measure(config, workdir, data)
 
 
 def draw(config: Config, workdir: Path, data: DataSet) -> None:
     """Writes the figures of the best checkpoint."""
-    with process.lock(workdir), process.log_to(workdir / 'log.txt'), _failures(workdir):
+    with _at_work(workdir):
         _draw(config, workdir, data)
 
 
@@ -250,16 +250,26 @@ def encode(config: Config, workdir: Path, data: DataSet, split: str) -> None:
 
 def represent(config: Config, workdir: Path, data: DataSet) -> None:
     """Writes representation.json, the accuracies of Table 7.2, and prints them."""
-    model = build_model(config)
     _require_finished(workdir)
-    with process.lock(workdir), process.log_to(workdir / 'log.txt'), _failures(workdir):
+
+    def classify(model, params):
+        seed, batch_size = config.eval.seed, config.eval.batch_size
+        return representation.classify(model, params, data, seed, batch_size)
+
+    _measure_part(config, workdir, 'representation', classify, representation.table)
+
+
+def _measure_part(
+    config: Config, workdir: Path, part: str,
+    measure: Callable[[MultimodalVAE, Params], list[dict[str, Any]]], table: Callable,
+) -> None:  # fmt: skip
+    """Writes PART.json, the rows that `measure` makes of the best checkpoint, and prints them."""
+    model = build_model(config)
+    with _at_work(workdir):
         best = _best(config, model, workdir)
-        rows = representation.classify(
-            model, best.state.evaluated, data, config.eval.seed, config.eval.batch_size
-        )
-        found = {**_provenance(config, best), 'representation': rows}
-        metrics.write_json(workdir / 'representation.json', found)
-    print(metrics.table(representation.table(rows)))
+        rows = measure(model, best.state.evaluated)
+        metrics.write_json(workdir / f'{part}.json', {**_provenance(config, best), part: rows})
+    print(metrics.table(table(rows)))
 
 
 def translate(config: Config, workdir: Path, data: DataSet, request: TranslationRequest) -> None:
@@ -324,20 +334,17 @@ def measure_translations(
     Raises:
       InputError: the run is not finished, or of one modality. Nothing has been written then.
     """
-    model = build_model(config)
     _require_finished(workdir)
-    translation.check_several(model)
+    translation.check_several(build_model(config))
     # The classifier knows all digits, also where the model was not to see them.
     every_digit = dataclasses.replace(config.data, train_digits=(), test_digits=())
     classified = data if every_digit == config.data else data_sets.load(every_digit, data_dir)
-    with process.lock(workdir), process.log_to(workdir / 'log.txt'), _failures(workdir):
-        best = _best(config, model, workdir)
-        rows = translation.quality(
-            model, best.state.evaluated, data, classified, config.eval.seed, count, num_samples
-        )
-        found = {**_provenance(config, best), 'translation': rows}
-        metrics.write_json(workdir / 'translation.json', found)
-    print(metrics.table(translation.table(rows)))
+
+    def quality(model, params):
+        seed = config.eval.seed
+        return translation.quality(model, params, data, classified, seed, count, num_samples)
+
+    _measure_part(config, workdir, 'translation', quality, translation.table)
 
 
 def load(workdir: str | Path) -> tuple[MultimodalVAE, Params, Config]:
@@ -365,6 +372,13 @@ def summary(results: dict[str, Any], workdir: Path) -> str:
         f'best of {results["updates"]} updates: {results["step"]}, '
         f'after {results["seconds"]:.0f} s of training. Everything is in {workdir}'
     )
+
+
+@contextlib.contextmanager
+def _at_work(workdir: Path) -> Iterator[None]:
+    """Alone in the folder of a run, with its log."""
+    with process.lock(workdir), process.log_to(workdir / 'log.txt'), _failures(workdir):
+        yield
 
 
 @contextlib.contextmanager

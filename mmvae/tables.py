@@ -131,26 +131,29 @@ def _coloured(results: Results, part: str) -> list[str]:
     """The experiments on coloured MNIST that have this part."""
     named = sorted(n for n in results if n.startswith('coloured_mnist') and part in results[n])
     for name in named:
-        data = results[name][part]['config']['data']
         wanted = {'name': 'mnist', 'view': 'coloured', 'limit': 0, 'edge_colours': 'separate'}
-        seen = {field: data[field] for field in wanted}
-        if seen != wanted:
-            raise InputError(f'the result of {name} is not of all coloured digits, but of {seen}')
+        _require_data(name, results[name][part], 'coloured digits', wanted)
     return named
+
+
+def _require_data(name: str, found: Mapping[str, Any], what: str, wanted: dict[str, Any]) -> None:
+    data = found['config']['data']
+    seen = {field: data[field] for field in wanted}
+    if seen != wanted:
+        raise InputError(f'the result of {name} is not of all {what}, but of {seen}')
 
 
 def _whole_digits(name: str, results: Mapping[str, Any]) -> tuple[Mapping, Mapping, int]:
     """The bound and the estimate on test digits, and the updates that were made."""
     try:
-        data, test = results['config']['data'], results['test']
-        seen = {field: data[field] for field in ('name', 'view', 'limit')}
+        test = results['test']
+        wanted = {'name': 'mnist', 'view': 'whole', 'limit': 0}
+        _require_data(name, results, 'whole digits of mnist', wanted)
         found = test['x_bound'], test['x_iw'], results['updates']
     except (KeyError, TypeError) as error:
         raise InputError(
             f'the result of {name} is not one of a single modality ({error!r})'
         ) from error
-    if seen != {'name': 'mnist', 'view': 'whole', 'limit': 0}:
-        raise InputError(f'the result of {name} is not of all whole digits of mnist, but of {seen}')
     return found
 
 

@@ -18,6 +18,7 @@ from mmvae.data import DataSet, coloured_mnist
 from mmvae.evaluate import examples_of, some_of
 from mmvae.metrics import Means, number
 from mmvae.model import MultimodalVAE, moments, observe, pictures
+from mmvae.representation import fit
 from mmvae.types import InputError, Key, Modality, Params
 
 IMAGE_FILES = ('.png', '.jpg', '.jpeg')
@@ -224,8 +225,6 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
 def _digit_classifier(data: DataSet, name: str) -> Any:
     """Tells digits of one modality by their brightness, from up to 10,000 training examples."""
     from sklearn.neural_network import MLPClassifier
-
-    from mmvae.representation import fit
 
     train = some_of(examples_of(data, 'train'), 10000)
     classifier = MLPClassifier((200,), max_iter=30, random_state=0)

@@ -18,12 +18,6 @@ def data():
     return data_sets.load(CONFIG, None)
 
 
-def colour_of(images, palette):
-    """Which colour of a palette an image's pixels are nearest to in direction, [N]."""
-    seen = np.float64(images).sum((1, 2))
-    return np.argmax(seen @ (palette / np.linalg.norm(palette, axis=1, keepdims=True)).T, axis=1)
-
-
 @pytest.mark.parametrize('edge_colours', ['separate', 'mixed'])
 def test_edges_are_sobels_of_the_flat_digit(data, edge_colours):
     digits = data_sets.load(dataclasses.replace(CONFIG, view='whole'), None)
@@ -54,8 +48,8 @@ def test_the_mixed_construction_gives_the_authors_colour():
 def test_digits_are_flat_and_the_colours_are_one_to_one(data):
     for split in data.splits.values():
         x, y = split.images['x'], split.images['y']
-        colours = colour_of(x, coloured_mnist.SOLID)
-        np.testing.assert_array_equal(colour_of(y, coloured_mnist.EDGES), colours)
+        colours = coloured_mnist.colour_of(x, 'x')
+        np.testing.assert_array_equal(coloured_mnist.colour_of(y, 'y'), colours)
         assert len(np.unique(x.reshape(-1, 3), axis=0)) == 4  # with black
         assert min(np.bincount(colours)) > 0.25 * len(colours)
 
@@ -79,6 +73,6 @@ def test_colours_are_drawn_from_the_data_seed(data):
     other = data_sets.load(dataclasses.replace(CONFIG, seed=1), None)
     np.testing.assert_array_equal(again.splits['test'].images['y'], data.splits['test'].images['y'])
     first, second = (
-        colour_of(d.splits['test'].images['x'], coloured_mnist.SOLID) for d in (data, other)
+        coloured_mnist.colour_of(d.splits['test'].images['x'], 'x') for d in (data, other)
     )
     assert 0.5 < np.mean(first != second) < 0.85  # two thirds of independent colours differ
