@@ -14,6 +14,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.view = 'halves'
     config.data.seed = 0  # splits, pairs and the order of minibatches
     config.data.num_pairs = 500
+    # Whom the streams of one modality draw from: the rest, each digit seen in one of them, or
+    # 'all', pairs or not.
+    config.data.unpaired = 'rest'
     config.data.limit = 0  # of each split; 0 for all
     config.data.edge_colours = 'separate'  # of coloured MNIST, or 'mixed'
     config.data.train_digits = ()  # () for all

@@ -22,6 +22,7 @@ from mmvae.types import InputError, Modality
 DATA_SETS = ('mnist5k', 'mnist')
 VIEWS = ('halves', 'whole', 'coloured')
 EDGE_COLOURS = ('separate', 'mixed')
+UNPAIRED = ('rest', 'all')
 FEEDS = ('resident', 'tfdata')
 NETWORKS = ('conv', 'dense', 'autoregressive')
 LAST_LAYERS = ('block', 'pointwise')
@@ -42,6 +43,7 @@ class DataConfig:
     num_pairs: int  # training examples seen in all their modalities
     limit: int  # use the first `limit` examples of each split; 0 for all
     feed: str  # one of FEEDS; left open (None), tfdata where TensorFlow is installed
+    unpaired: str = 'rest'  # whom the streams of one modality draw from, one of UNPAIRED
     edge_colours: str = 'separate'  # how edge maps are coloured, one of EDGE_COLOURS
     train_digits: tuple[int, ...] = ()  # those trained and validated on; () for all
     test_digits: tuple[int, ...] = ()  # those tested on; () for all
@@ -193,7 +195,8 @@ def check_against_data(config: Config, modalities: Sequence[Modality], num_train
     allowed = f'at most the number of training examples, {num_train}'
     _require(data.num_pairs <= num_train, 'data.num_pairs', data.num_pairs, allowed)
     batch = config.train.batch
-    seen_alone = num_train > data.num_pairs and any(batch.of(name) for name in names)
+    has_others = num_train > data.num_pairs or data.unpaired == 'all'
+    seen_alone = has_others and any(batch.of(name) for name in names)
     _require(
         seen_alone or (batch.paired and data.num_pairs),
         'train.batch', batch, 'a minibatch of examples that exist; this trains on none',
@@ -253,6 +256,7 @@ def _check_values(config: Config) -> None:
     one_of('data.name', DATA_SETS)
     one_of('data.view', VIEWS)
     one_of('data.feed', FEEDS)
+    one_of('data.unpaired', UNPAIRED)
     one_of('data.edge_colours', EDGE_COLOURS)
     one_of('model.last_layer', LAST_LAYERS)
     one_of('model.network', NETWORKS)

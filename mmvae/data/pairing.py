@@ -14,15 +14,17 @@ def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def assign(
-    order: np.ndarray, names: tuple[str, ...], num_pairs: int
+    order: np.ndarray, names: tuple[str, ...], num_pairs: int, unpaired: str = 'rest'
 ) -> dict[tuple[str, ...], np.ndarray]:
-    """Which training examples are seen in which modalities, without replacement.
+    """Which training examples are seen in which modalities.
 
     Args:
       order: the examples in the order in which they are dealt out, [N].
       names: the modalities.
-      num_pairs: the first so many are seen complete; the rest is split evenly into
-        those seen in the first modality only, in the second only, and so on.
+      num_pairs: the first so many are seen complete.
+      unpaired: 'rest' splits the others evenly into those seen in the first modality only, in
+        the second only, and so on: every example is seen once. 'all' gives every modality all
+        examples, the pairs among them, whatever their number.
 
     Returns:
       Observed modalities -> indices: all of them (the pairs) first, then each by itself.
@@ -30,5 +32,8 @@ def assign(
     """
     if len(names) == 1:
         return {names: order}
-    parts = np.array_split(order[num_pairs:], len(names))
+    if unpaired == 'all':
+        parts = [order] * len(names)
+    else:
+        parts = np.array_split(order[num_pairs:], len(names))
     return {names: order[:num_pairs], **{(n,): p for n, p in zip(names, parts, strict=True)}}

@@ -88,7 +88,9 @@ def initial_rows(data: DataSet, seed: int, size: int) -> dict[str, np.ndarray]:
             for number, (observed, indices) in enumerate(data.streams.items())
             if modality.name in observed
         ]
-        rows[modality.name] = np.concatenate(seen)[:size]
+        first = np.concatenate(seen)
+        _, places = np.unique(first, return_index=True)  # a pair may be seen alone as well
+        rows[modality.name] = first[np.sort(places)][:size]
     size = min(map(len, rows.values()))
     return {name: r[:size] for name, r in rows.items()}
 
