@@ -8,7 +8,9 @@ once: a later call in the same initialisation finds its parameters and leaves th
 Layers take one example or a batch of them; initialisation needs a batch.
 """
 
-from collections.abc import Callable
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -18,6 +20,9 @@ from jax import lax
 from mmvae.types import Array
 
 _IMAGE_DIMS = ('NHWC', 'HWIO', 'NHWC')
+_AS_PRODUCTS = contextvars.ContextVar('convolutions_as_products', default=False)
+
+Padding = str | Sequence[tuple[int, int]]
 
 
 class _WeightNormalised(nn.Module):
@@ -195,11 +200,45 @@ def _as_batch(function: Callable[[Array], Array], u: Array) -> Array:
     return function(u) if u.ndim == 4 else function(u[None])[0]
 
 
-def convolve(u: Array, kernel: Array, stride: int = 1) -> Array:
-    """Zero-padded convolution, [B, H, W, I] * [k, k, I, O] -> [B, ceil(H/s), ceil(W/s), O]."""
+def convolve(u: Array, kernel: Array, stride: int = 1, padding: Padding = 'SAME') -> Array:
+    """Zero-padded convolution, [B, H, W, I] * [k, k, I, O] -> [B, ceil(H/s), ceil(W/s), O].
+
+    `padding` is lax's, and with another than 'SAME' the size of the result follows from it.
+    """
+    if _AS_PRODUCTS.get():
+        return _convolve_as_product(u, kernel, stride, padding)
     return lax.conv_general_dilated(
-        u, kernel, (stride, stride), 'SAME', dimension_numbers=_IMAGE_DIMS
+        u, kernel, (stride, stride), padding, dimension_numbers=_IMAGE_DIMS
     )
+
+
+@contextlib.contextmanager
+def convolutions_as_products(wanted: bool = True) -> Iterator[None]:
+    """Convolutions traced in here are matrix products of patches, if so wanted.
+
+    The same numbers but for rounding. Under a vmap over kernels they become batched
+    products, where XLA would else make grouped convolutions, which few backends do fast.
+    """
+    token = _AS_PRODUCTS.set(wanted)
+    try:
+        yield
+    finally:
+        _AS_PRODUCTS.reset(token)
+
+
+def _convolve_as_product(u: Array, kernel: Array, stride: int, padding: Padding) -> Array:
+    if padding == 'SAME':
+        padding = lax.padtype_to_pads(u.shape[1:3], kernel.shape[:2], (stride, stride), 'SAME')
+    padded = jnp.pad(u, ((0, 0), *padding, (0, 0)))
+    height, width = (
+        (n - k) // stride + 1 for n, k in zip(padded.shape[1:3], kernel.shape[:2], strict=True)
+    )
+    patches = [
+        padded[:, y : y + stride * height : stride, x : x + stride * width : stride]
+        for y in range(kernel.shape[0])
+        for x in range(kernel.shape[1])
+    ]
+    return jnp.concatenate(patches, -1) @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def convolve_transpose(u: Array, kernel: Array, stride: int = 1) -> Array:
@@ -224,6 +263,6 @@ def convolve_transpose(u: Array, kernel: Array, stride: int = 1) -> Array:
     padded = jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
     small = padded[taps][:, :, taps]  # [row tap, row phase, column tap, column phase, I, O]
     small = small.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, inputs, 4 * outputs)
-    v = lax.conv_general_dilated(u, small, (1, 1), ((1, 0), (1, 0)), dimension_numbers=_IMAGE_DIMS)
+    v = convolve(u, small, padding=((1, 0), (1, 0)))
     v = v.reshape(b, height, width, 2, 2, outputs).transpose(0, 1, 3, 2, 4, 5)
     return v.reshape(b, 2 * height, 2 * width, outputs)

@@ -3,9 +3,10 @@
 import contextlib
 import dataclasses
 import functools
+import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ import optax
 
 from mmvae import evaluate, keys, metrics, objectives, parallel
 from mmvae.checkpoint import Checkpoints
-from mmvae.config import Config
+from mmvae.config import Config, TrainConfig
 from mmvae.data import DataSet
 from mmvae.data.streams import FEEDS, PAIRED, initial_rows, make_streams
 from mmvae.model import MultimodalVAE, init_params, observe
@@ -157,6 +158,20 @@ def make_update(
     return update
 
 
+def make_feed_and_update(
+    config: Config, model: MultimodalVAE, data: DataSet
+) -> tuple[Any, Callable]:
+    """The feed of a run's minibatches and its update, for `parallel.map_update`."""
+    streams = make_streams(data, config.train.batch, config.data.seed)
+    feed = FEEDS[config.data.feed](data, streams, parallel.device_count())
+    update = make_update(
+        model, objectives.OBJECTIVES[config.objective.name],
+        functools.partial(rmsprop_nesterov, config.optimizer), feed.fetch,
+        {s.name: s.number for s in streams}, config.objective.num_samples, config.objective.kl_warmup,
+    )  # fmt: skip
+    return feed, update
+
+
 @dataclasses.dataclass
 class Progress:
     """What steers the rest of a run besides its state; a checkpoint carries it.
@@ -217,13 +232,7 @@ def train(
         checkpoint is as it was.
     """
     settings = config.train
-    streams = make_streams(data, settings.batch, config.data.seed)
-    feed = FEEDS[config.data.feed](data, streams, parallel.device_count())
-    update = make_update(
-        model, objectives.OBJECTIVES[config.objective.name],
-        functools.partial(rmsprop_nesterov, config.optimizer), feed.fetch,
-        {s.name: s.number for s in streams}, config.objective.num_samples, config.objective.kl_warmup,
-    )  # fmt: skip
+    feed, update = make_feed_and_update(config, model, data)
     evaluator = evaluate.Evaluator(model, config.eval)
     tracked = evaluate.tracked_examples(data, config.eval)
 
@@ -247,7 +256,7 @@ def train(
         """Adds the metrics of a call to the window, once they are known to be finite."""
         if pending is not None:
             last, logged = pending[0], jax.device_get(pending[1])
-            _require_finite(f'update {last}', logged, saved)
+            require_finite(f'update {last}', logged, saved)
             for i in range(np.size(logged['loss'])):  # one by one: the same sums however grouped
                 progress.window.add({name: np.ravel(v)[i] for name, v in logged.items()})
 
@@ -259,11 +268,8 @@ def train(
     bar = metrics.progress_bar(settings.num_updates, step, 'updates', config.experiment)
     with contextlib.closing(writer), bar:
         while step < settings.num_updates and not progress.is_exhausted(settings.patience):
-            # A call ends at the latest where something is due.
-            due = min(every - step % every for every in (settings.log_every, settings.eval_every))
-            count = per_call if per_call <= min(due, settings.num_updates - step) else 1
-            minibatch = _stack([next(minibatches) for _ in range(count)])
-            minibatch = parallel.split(minibatch)
+            count = updates_until_due(step, settings, per_call)
+            minibatch = parallel.split(next_minibatches(minibatches, count))
             with jax.transfer_guard('disallow'):
                 state, logged = mapped(count)(state, constants, minibatch, hyper)
             # Read one call late, so that the host waits for the newest update only where it
@@ -284,7 +290,7 @@ def train(
                 pending, bounds = None, {}
                 for split, examples in tracked.items():
                     bounds[split] = evaluator.bounds(state.evaluated, split, examples).means()
-                    _require_finite(f'the {split} bounds of update {step}', bounds[split], saved)
+                    require_finite(f'the {split} bounds of update {step}', bounds[split], saved)
                     writer.write(step, split, bounds[split])
                 name, score = evaluate.selection_bound(bounds['validation'], config)
                 shown = f' | validation {name} {score:.1f}'
@@ -301,14 +307,26 @@ def train(
         _log.info('stopped early: no better validation bound in %d evaluations', settings.patience)
 
 
-def _stack(minibatches: list[Any]) -> Any:
-    """Arrays [devices, ...]: one as it is, several as [devices, steps, ...]."""
-    if len(minibatches) == 1:
-        return minibatches[0]
-    return jax.tree.map(lambda *arrays: np.stack(arrays, axis=1), *minibatches)
+def updates_until_due(step: int, settings: TrainConfig, per_call: int) -> int:
+    """How many updates the next call makes: it ends at the latest where something is due."""
+    due = min(every - step % every for every in (settings.log_every, settings.eval_every))
+    return per_call if per_call <= min(due, settings.num_updates - step) else 1
 
 
-def _require_finite(what: str, values: dict[str, Any], saved: int) -> None:
+def next_minibatches(minibatches: Iterator[Any], count: int) -> Any:
+    """Arrays [devices, ...]: one minibatch as it is, several as [devices, steps, ...]."""
+    if count == 1:
+        return next(minibatches)
+    several = list(itertools.islice(minibatches, count))
+    return jax.tree.map(lambda *arrays: np.stack(arrays, axis=1), *several)
+
+
+def require_finite(what: str, values: Mapping[str, Any], saved: int = 0) -> None:
+    """Checks the values of what was measured; `saved` is the step of the last checkpoint.
+
+    Raises:
+      RunError: one is not finite.
+    """
     bad = [f'{name} = {np.ravel(v)[~np.isfinite(np.ravel(v))][0]}'
            for name, v in values.items() if not np.isfinite(v).all()]  # fmt: skip
     if bad:

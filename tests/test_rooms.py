@@ -18,7 +18,7 @@ LAYERS = {
     'fusion': 4,
     'model': 5,
     'objectives': 6,
-    'evaluate': 7, 'train': 8, 'representation': 8, 'translation': 9, 'figures': 10,
+    'evaluate': 7, 'train': 8, 'stacked': 9, 'representation': 8, 'translation': 9, 'figures': 10,
     'run': 11,
     '__init__': 12,
 }  # fmt: skip
