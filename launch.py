@@ -1,6 +1,7 @@
 """Trains, evaluates and draws one experiment: `python launch.py --help`."""
 
 import functools
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -8,7 +9,10 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-_MODES = ('train', 'eval', 'figures', 'encode', 'represent', 'translate', 'quality', 'tables')
+_MODES = (
+    'train', 'eval', 'figures', 'encode', 'represent', 'translate', 'quality', 'tables', 'sweep',
+    'summary',
+)  # fmt: skip
 _DEFAULT = Path(__file__).resolve().parent / 'experiments' / 'mnist5k.py'
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -23,7 +27,8 @@ _DATA_DIR = flags.DEFINE_string(
 )
 _MODE = flags.DEFINE_enum(
     'mode', 'train', _MODES,
-    'What to do with the run; tables prints the thesis\'s tables beside experiments/results.',
+    'What to do with the run; tables prints the thesis\'s tables beside experiments/results, sweep '
+    'trains many runs, and summary says what those in the folder of a sweep have found.',
 )  # fmt: skip
 _MARKDOWN = flags.DEFINE_bool('markdown', False, 'Prints the tables of --mode=tables as Markdown.')
 _SPLIT = flags.DEFINE_enum(
@@ -44,6 +49,25 @@ _NUM_SAMPLES = flags.DEFINE_integer(
 _OUT = flags.DEFINE_string(
     'out', None, "Folder for the translations; default translations/ in the run's folder."
 )
+_SWEEP = flags.DEFINE_string(
+    'sweep', None, "Points of --mode=sweep: 'FIELD=VALUE,VALUE;FIELD=...' for all combinations, or a "
+    'file of such lines; default: those of the experiment.',
+)  # fmt: skip
+_JOBS = flags.DEFINE_integer(
+    'jobs', None, 'Points that run at a time; default one a core, or one on an accelerator.',
+    lower_bound=1,
+)  # fmt: skip
+_STACKED = flags.DEFINE_bool(
+    'stacked', None, 'Trains points that differ in joint_weight, free_bits, learning_rate and seed '
+    'alone as one; default on an accelerator, where --jobs is not given.',
+)  # fmt: skip
+_CLUSTER = flags.DEFINE_enum(
+    'cluster', None, ('slurm', 'local'), 'Makes each point a job of a cluster, through submitit.'
+)
+_CLUSTER_OPTIONS = flags.DEFINE_string(
+    'cluster_options', '', "Of each job, as submitit has them: 'timeout_min=720,gpus_per_node=1,"
+    "slurm_partition=gpu'.",
+)  # fmt: skip
 
 
 def main(argv):
@@ -72,6 +96,9 @@ def dispatch():
         print(tables.show(_DEFAULT.parent / 'results', _MARKDOWN.value))
         return
     mode, workdir = _MODE.value, Path(_WORKDIR.value) if _WORKDIR.value else None
+    if mode in ('sweep', 'summary'):
+        run_sweep(workdir, only_summary=mode == 'summary')
+        return
     tree = _CONFIG.value
     if mode != 'train' and workdir and config_path(sys.argv) is None:
         tree = run.read_config(workdir).to_dict()  # the run's own config, and the overrides
@@ -104,6 +131,58 @@ def dispatch():
         ))  # fmt: skip
     else:
         run.encode(config, workdir, data, _SPLIT.value)
+
+
+def run_sweep(folder, only_summary):
+    """Runs the points of a sweep, and says what those in its folder have found."""
+    from mmvae import config as config_module
+    from mmvae import run, summary, sweep
+    from mmvae.types import InputError
+
+    base = _CONFIG.value.to_dict()
+    folder = folder or sweep.default_folder(config_module.parse(base))
+    if only_summary:
+        print(summary.write(sweep.read_sweep(folder), folder))
+        return
+    path = config_path(sys.argv) or _DEFAULT
+    wanted = _SWEEP.value
+    if wanted is None:
+        module = runpy.run_path(str(path))
+        if 'sweep' not in module:
+            raise InputError(
+                f"--sweep: not given, and {path} has no sweep(add); --sweep='FIELD=...'"
+            )
+        overrides = sweep.collect_points(module['sweep'])
+    else:
+        is_grid = '=' in wanted and not Path(wanted).is_file()
+        overrides = sweep.parse_grid(wanted) if is_grid else sweep.read_points(Path(wanted))
+    options = sweep.parse_options(_CLUSTER_OPTIONS.value)
+    way = sweep.Way(_STACKED.value, _JOBS.value, _CLUSTER.value, options)
+    sweep.check_way(way)
+    # The processes that train may want the accelerator's memory.
+    os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
+    points = sweep.make_points(base, overrides, folder)
+    sweep.prepare(points, base, folder, _DATA_DIR.value)
+    fixed = config_flags.get_override_values(flags.FLAGS['config'])
+
+    def command(own):
+        fields = {**fixed, **own}
+        given = [f'--config.{name}={value}' for name, value in fields.items()]
+        data_dir = [f'--data_dir={_DATA_DIR.value}'] if _DATA_DIR.value else []
+        return [sys.executable, __file__, f'--config={path}', *given, *data_dir]
+
+    try:
+        failed = sweep.run_all(points, base, folder, way, command, _DATA_DIR.value)
+    except run.Stopped as stopped:
+        print('stopped; the same command goes on', file=sys.stderr)
+        sys.exit(128 + stopped.number)
+    print(summary.write(sweep.read_sweep(folder), folder))
+    if failed:
+        lines = ''.join(f'\n  {name}: {why}' for name, why in failed.items())
+        refuse(
+            f'{len(failed)} of {len(points)} points failed; the same command tries them again{lines}',
+            1,
+        )
 
 
 def config_path(argv):

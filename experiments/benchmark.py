@@ -12,6 +12,9 @@ memory of the compiled update, beside the size of all that its decoders put out.
 The samplers of the AR-CNN-VAE are timed for 64 images, given what z adds, in seconds and in full
 passes of the masked part; --workdir takes the network of a finished run, for how many passes the
 fixed point needs is a matter of what was learned.
+
+--points=N measures instead the update of N points of a sweep trained as one, in each form of
+`mmvae.stacked.stack_update`, over the update of one.
 """
 
 import functools
@@ -26,10 +29,10 @@ import numpy as np
 from absl import app, flags, logging
 
 from experiments import base, coloured_mnist, mnist_ar_cnn_vae, mnist_cnn_vae, mnist_vae
-from mmvae import autoregressive, objectives, parallel, run, train
+from mmvae import autoregressive, parallel, run, stacked, train
 from mmvae import config as config_module
 from mmvae.data import DataSet, Split, modalities, pairing
-from mmvae.data.streams import ResidentFeed, make_streams
+from mmvae.data.streams import make_streams
 from mmvae.distributions import outputs_per_element
 from mmvae.metrics import table
 from mmvae.model import MultimodalVAE, generator, observe
@@ -39,30 +42,36 @@ from mmvae.types import InputError
 _JSON = flags.DEFINE_string('json', None, 'Also writes the numbers to this file.')
 _WORKDIR = flags.DEFINE_string('workdir', None, 'An autoregressive run to sample from.')
 _MODELS = flags.DEFINE_list('models', 'halves,vae,cnn_vae,ar_cnn_vae', 'Those to measure.')
+_POINTS = flags.DEFINE_integer('points', 0, 'Points of a sweep to train as one.', lower_bound=0)
 _CALLS = flags.DEFINE_integer('calls', 15, 'Timed calls of each part.', lower_bound=1)
 
 
+def resident(config):
+    config.data.feed = 'resident'
+    return config_module.parse(config)
+
+
 def halves():
-    return config_module.parse(base.get_config())
+    return resident(base.get_config())
 
 
 def vae():
-    return config_module.parse(mnist_vae.get_config())
+    return resident(mnist_vae.get_config())
 
 
 def cnn_vae():
-    return config_module.parse(mnist_cnn_vae.get_config())
+    return resident(mnist_cnn_vae.get_config())
 
 
 def ar_cnn_vae():
-    return config_module.parse(mnist_ar_cnn_vae.get_config())
+    return resident(mnist_ar_cnn_vae.get_config())
 
 
 def coloured(last_layer='pointwise'):
     config = coloured_mnist.get_config()
     config.model.feature_maps = 16
     config.model.last_layer = last_layer
-    return config_module.parse(config)
+    return resident(config)
 
 
 def coloured_block():
@@ -93,27 +102,50 @@ def random_data(config):
     return DataSet(made, dict.fromkeys(('train', 'validation', 'test'), split), streams)
 
 
+def stacked_updates(config, calls, count):
+    """Form of the update of `count` points -> seconds; 'one' is the update of one."""
+    data = random_data(config)
+    model = run.build_model(config)
+    feed, update = train.make_feed_and_update(config, model, data)
+    initial = train.initial_state(config, model, train.initial_pixels(config, data))
+    hyper = train.hyperparameters(config)
+    constants = parallel.replicate(feed.constants)
+    minibatch = parallel.split(next(feed.minibatches(0)))
+
+    def timed(update, state, hyper):
+        holder, hyper = [parallel.replicate(jax.device_get(state))], parallel.replicate(hyper)
+        mapped = parallel.map_update(update)
+
+        def call():
+            holder[0], logged = mapped(holder[0], constants, minibatch, hyper)
+            return logged
+
+        return seconds(call, calls)
+
+    found = {'one': timed(update, initial, hyper)}
+    states, hypers = stacked.stack([initial] * count), stacked.stack([hyper] * count)
+    for form in stacked.FORMS:
+        together = stacked.stack_update(update, count, form)
+        found[form] = timed(together, states, (hypers, np.ones(count, bool)))
+    return found
+
+
 def measure(config, calls):
     """Part of an update -> seconds, and the update's (temporary bytes, bytes decoded).
 
     The parts overlap: 'update' is the whole.
     """
     data = random_data(config)
-    objective = objectives.OBJECTIVES[config.objective.name]
-    model = MultimodalVAE(data.modalities, config.model, objective.joint_posterior)
+    model = run.build_model(config)
     streams = make_streams(data, config.train.batch, config.data.seed)
-    feed = ResidentFeed(data, streams, parallel.device_count())
-    numbers = {s.name: s.number for s in streams}
     optimizer = functools.partial(rmsprop_nesterov, config.optimizer)
-    update = parallel.map_update(
-        train.make_update(model, objective, optimizer, feed.fetch, numbers)
-    )
+    feed, update = train.make_feed_and_update(config, model, data)
     initial = train.initial_state(config, model, train.initial_pixels(config, data))
     holder = [parallel.replicate(initial)]
     constants = parallel.replicate(feed.constants)
     hyper = parallel.replicate(train.hyperparameters(config))
     minibatch = parallel.split(next(feed.minibatches(0)))
-    update = update.lower(holder[0], constants, minibatch, hyper).compile()
+    update = parallel.map_update(update).lower(holder[0], constants, minibatch, hyper).compile()
     of_one = {m.name: 4 * int(np.prod(m.shape)) * outputs_per_element(m) for m in data.modalities}
     decoded = sum(s.batch_size * of_one[m] for s in streams for m in s.modalities)
     memory = (update.memory_analysis().temp_size_in_bytes, decoded)
@@ -222,10 +254,20 @@ def main(argv):
     try:
         if unknown := sorted(set(_MODELS.value) - set(MODELS)):
             raise InputError(f'--models: {unknown[0]!r} given; allowed: {", ".join(MODELS)}')
-        to_sample = sampled_model(_WORKDIR.value)
+        to_sample = None if _POINTS.value else sampled_model(_WORKDIR.value)
     except InputError as error:
         print(f'benchmark: {error}', file=sys.stderr)
         sys.exit(2)
+    if _POINTS.value:
+        rows = [(f'{_POINTS.value} points as one', 'ms', 'times one', 'times one, a point')]
+        for name in _MODELS.value:
+            found = stacked_updates(MODELS[name](), _CALLS.value, _POINTS.value)
+            for form, value in found.items():
+                ratio = value / found['one']
+                each = '' if form == 'one' else f'{ratio / _POINTS.value:.2f}'
+                rows.append((f'{name}: {form}', f'{1e3 * value:.1f}', f'{ratio:.2f}', each))
+        print(table(rows))
+        return
     measured = {name: measure(MODELS[name](), _CALLS.value) for name in _MODELS.value}
     found = {name: parts for name, (parts, _) in measured.items()}
     memory = {name: sizes for name, (_, sizes) in measured.items()}

@@ -8,6 +8,7 @@ at -107.5 after 3,000 and -102.5 after 8,000.
 """
 
 from experiments import base
+from experiments.mnist5k import sweep as sweep
 
 
 def get_config():

@@ -242,11 +242,11 @@ def check_devices(config: Config, num_devices: int) -> None:
 
 def _check_values(config: Config) -> None:
     def one_of(field: str, allowed: Sequence[str]) -> None:
-        value = _get(config, field)
+        value = get_field(config, field)
         _require(value in allowed, field, value, 'one of ' + ', '.join(map(repr, allowed)))
 
     def number(field: str, least: float, below: float = math.inf, above: float = -math.inf) -> None:
-        value = _get(config, field)
+        value = get_field(config, field)
         ok = math.isfinite(value) and least <= value < below and value > above
         bounds = f'above {above}' if above > -math.inf else f'at least {least}'
         bounds += f' and below {below}' if below < math.inf else ''
@@ -284,7 +284,7 @@ def _check_values(config: Config) -> None:
              "posterior at another's samples: a flow has no fast one")  # fmt: skip
     number('optimizer.averaging', 0, below=1)
     for field in ('data.train_digits', 'data.test_digits'):
-        digits = _get(config, field)
+        digits = get_field(config, field)
         _require(len(set(digits)) == len(digits) and all(0 <= d <= 9 for d in digits),
                  field, digits, 'different digits of 0 to 9, as in (8, 9); () for all')  # fmt: skip
     strides = config.model.strides
@@ -364,9 +364,11 @@ def _require(ok: Any, field: str, value: Any, allowed: str) -> None:
         raise InputError(f'config field {field}: {value!r} given; allowed: {allowed}')
 
 
-def _get(config: Any, field: str) -> Any:
+def get_field(config: Any, field: str) -> Any:
+    """The value of a checked config's field, 'data.num_pairs'."""
     for part in field.split('.'):
-        config = getattr(config, part)
+        is_modality = isinstance(config, BatchConfig) and not hasattr(config, part)
+        config = config.of(part) if is_modality else getattr(config, part)
     return config
 
 

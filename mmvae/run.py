@@ -92,6 +92,17 @@ def prepare(config: Config, workdir: Path, data_dir: str | None, mode: str = 'tr
     check_devices(config, parallel.device_count())
     data = data_sets.load(config.data, data_dir)
     check_against_data(config, data.modalities, len(data.splits['train'].labels))
+    check_folder(config, workdir)
+    _check_split(workdir / 'split.npz', data)
+    return data
+
+
+def check_folder(config: Config, workdir: Path) -> None:
+    """Checks that a run may begin or go on in a folder.
+
+    Raises:
+      InputError: the folder holds a run of another config, or something else.
+    """
     if (workdir / 'config.json').is_file():
         differ = differences(read_config(workdir), config)
         if differ:
@@ -99,10 +110,37 @@ def prepare(config: Config, workdir: Path, data_dir: str | None, mode: str = 'tr
                 f'--workdir: {workdir} holds a run of another config ({"; ".join(differ)}). '
                 'Give another folder, or the same config'
             )
-        _check_split(workdir / 'split.npz', data)
     elif workdir.exists() and not _is_free(workdir):
         raise InputError(f'--workdir: {workdir} exists and is not the folder of a run')
-    return data
+
+
+def check_updates(config: Config, workdir: Path) -> None:
+    """Checks that a run has not made more updates than are asked for.
+
+    Raises:
+      InputError: it has.
+    """
+    results = _results(workdir)
+    made = results['updates'] if results else _updates_made(workdir)
+    if made > config.train.num_updates:
+        raise InputError(
+            f'config field train.num_updates: {config.train.num_updates} given; the run in '
+            f'{workdir} has made {made}, and a run can only go on'
+        )
+
+
+def is_finished(config: Config, workdir: Path) -> bool:
+    """Whether all that `train` would do has been done."""
+    results = _results(workdir)
+    return bool(
+        _is_trained(config, results) and results['config']['eval'] == config.to_dict()['eval']
+    )
+
+
+def _is_trained(config: Config, results: dict[str, Any] | None) -> bool:
+    return bool(results) and (
+        results['updates'] == config.train.num_updates or results['stopped_early']
+    )
 
 
 def train(config: Config, workdir: Path, data: DataSet) -> None:
@@ -118,21 +156,15 @@ def train(config: Config, workdir: Path, data: DataSet) -> None:
       Stopped: a signal stopped it, and it was saved.
     """
     with process.lock(workdir):
+        check_updates(config, workdir)
         results = _results(workdir)
-        made = results['updates'] if results else _updates_made(workdir)
-        if made > config.train.num_updates:
-            raise InputError(
-                f'config field train.num_updates: {config.train.num_updates} given; the run in '
-                f'{workdir} has made {made}, and a run can only go on'
-            )
-        is_trained = results and (made == config.train.num_updates or results['stopped_early'])
-        if is_trained and results['config']['eval'] == config.to_dict()['eval']:
+        if is_finished(config, workdir):
             print(f'{workdir} is finished.')
             print(summary(results, workdir))
             return
         with process.log_to(workdir / 'log.txt'), _failures(workdir):
-            if not is_trained:
-                _begin(config, workdir, data)
+            if not _is_trained(config, results):
+                begin(config, workdir, data)
                 with (
                     open_checkpoints(workdir / 'checkpoints') as checkpoints,
                     process.stop_requests() as stop_request,
@@ -158,7 +190,7 @@ def draw(config: Config, workdir: Path, data: DataSet) -> None:
         _draw(config, workdir, data)
 
 
-def _begin(config: Config, workdir: Path, data: DataSet) -> None:
+def begin(config: Config, workdir: Path, data: DataSet) -> None:
     """Writes what says where the run comes from, and takes back that it is finished."""
     metrics.write_json(workdir / 'config.json', config.to_dict())
     # results.json is the last thing written, and the others are of an earlier checkpoint.

@@ -180,6 +180,7 @@ def _tables(results: Results) -> dict[str, Rows]:
 
 
 def markdown(rows: Iterable[Sequence[str]]) -> str:
+    """Rows of text as a table, the first its heading."""
     heading, *rows = [tuple(row) for row in rows]
     lines = [heading, ('---',) * len(heading), *rows]
     return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)

@@ -19,11 +19,16 @@ LAYERS = {
     'model': 5,
     'objectives': 6,
     'evaluate': 7, 'train': 8, 'stacked': 9, 'representation': 8, 'translation': 9, 'figures': 10,
-    'run': 11,
-    '__init__': 12,
+    'jobs': 9, 'run': 11, 'sweep': 12, 'summary': 13,
+    '__init__': 14,
 }  # fmt: skip
 # The only file that may name these.
-OWNERS = {'pmap': 'parallel.py', 'orbax': 'checkpoint.py', 'ml_collections': None}
+OWNERS = {
+    'pmap': 'parallel.py',
+    'orbax': 'checkpoint.py',
+    'submitit': 'jobs.py',
+    'ml_collections': None,
+}
 
 
 def modules():

@@ -1,0 +1,26 @@
+"""What pairs are worth, as `pairs_curve.py` asks, on 5,000 digits and two CPU cores.
+
+python launch.py --config=experiments/pairs_curve_mnist5k.py --mode=sweep --workdir=SWEEP
+python -m experiments.pairs_curve --figure=FILE.png --csv=FILE.csv SWEEP
+
+The fully connected networks of tables 5.1 and 5.4, for their speed.
+"""
+
+from experiments import mnist5k, pairs_curve
+
+NUM_PAIRS = (0, 50, 100, 300, 1000, 4000)
+
+
+def get_config():
+    config = mnist5k.get_config()
+    config.experiment = 'pairs_curve_mnist5k'
+    config.data.unpaired = 'all'
+    config.model.network = 'dense'
+    config.train.num_updates = 4000
+    config.train.eval_every = 200
+    config.train.patience = 5  # few pairs overfit long before many do
+    return config
+
+
+def sweep(add):
+    pairs_curve.sweep(add, NUM_PAIRS)

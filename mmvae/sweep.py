@@ -1,0 +1,388 @@
+"""Sweeps: many runs that differ in some config fields, in one folder.
+
+sweep.json     the config they start from and the points, each the fields it sets
+FIELD=VALUE,.../   the run of each point, named by what it sets; see `run`
+output/        what each point's process printed
+stacks/        points that are being trained as one, see `stacked`
+summary.*      see `summary`
+
+A point is a run like any other: it can be gone on with, measured and loaded alone.
+"""
+
+import ast
+import contextlib
+import hashlib
+import itertools
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmvae import data as data_sets
+from mmvae import jobs, metrics, parallel, process, run, stacked
+from mmvae.checkpoint import open_checkpoints
+from mmvae.config import Config, check_against_data, check_devices, differences, get_field, parse
+from mmvae.types import InputError, RunError
+
+Overrides = Mapping[str, Any]  # field -> value
+
+
+class Point(NamedTuple):
+    """One run of a sweep.
+
+    Attributes:
+      overrides: the fields it sets, and to what.
+      config: what becomes of them.
+      workdir: its folder, which is named after them.
+    """
+
+    overrides: Overrides
+    config: Config
+    workdir: Path
+
+
+class Way(NamedTuple):
+    """How the points are run.
+
+    Attributes:
+      stacked: train those that differ in array arguments alone as one.
+      jobs: how many processes at a time; None for what suits the backend.
+      cluster: a name of `jobs.CLUSTERS`, or None for this machine.
+      cluster_options: what submitit is told of each job.
+    """
+
+    stacked: bool | None = None
+    jobs: int | None = None
+    cluster: str | None = None
+    cluster_options: Mapping[str, Any] = {}
+
+
+def parse_grid(text: str) -> list[Overrides]:
+    """The points of 'FIELD=VALUE,VALUE;FIELD=VALUE,...': all combinations, the last fastest.
+
+    Raises:
+      InputError: the text is not of that form.
+    """
+    axes = {}
+    for part in filter(str.strip, text.split(';')):
+        field, is_set, values = part.partition('=')
+        field = field.strip().removeprefix('config.')
+        if not (is_set and field and values.strip()):
+            raise InputError(f"--sweep: {part!r} given; allowed: 'FIELD=VALUE,VALUE;FIELD=...'")
+        if field in axes:
+            raise InputError(f'--sweep: {field} is given twice')
+        axes[field] = [_literal(value) for value in _split_values(values)]
+    if not axes:
+        raise InputError("--sweep: nothing given; allowed: 'FIELD=VALUE,VALUE;FIELD=...'")
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def read_points(path: Path) -> list[Overrides]:
+    """The points of a file: a grid a line, as `parse_grid` has it; '#' begins a comment.
+
+    Raises:
+      InputError: it cannot be read, or has none.
+    """
+    try:
+        lines = [line.partition('#')[0].strip() for line in path.read_text().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f'--sweep: {path} cannot be read ({error})') from error
+    points = [point for line in lines if line for point in parse_grid(line)]
+    if not points:
+        raise InputError(f'--sweep: {path} has no points')
+    return points
+
+
+def collect_points(add_points: Callable[[Callable[[Overrides], None]], None]) -> list[Overrides]:
+    """The points that an experiment's sweep(add) adds: add({'objective.free_bits': 0.25}).
+
+    Raises:
+      InputError: it fails, or adds none.
+    """
+    points: list[Overrides] = []
+    try:
+        add_points(lambda overrides: points.append(dict(overrides)))
+    except Exception as error:
+        raise InputError(f'--config: its sweep(add) failed: {error!r}') from error
+    if not points:
+        raise InputError('--config: its sweep(add) adds no points')
+    return points
+
+
+def parse_options(text: str) -> dict[str, Any]:
+    """'timeout_min=720,slurm_partition=gpu' as a dict.
+
+    Raises:
+      InputError: the text is not of that form.
+    """
+    options = {}
+    for part in filter(None, _split_values(text)):
+        name, is_set, value = part.partition('=')
+        if not (name and is_set):
+            raise InputError(f"--cluster_options: {part!r} given; allowed: 'NAME=VALUE,NAME=VALUE'")
+        options[name.strip()] = _literal(value)
+    return options
+
+
+def check_way(way: Way) -> None:
+    """Checks that what was asked for goes together.
+
+    Raises:
+      InputError: it does not.
+    """
+    if way.stacked and (way.cluster or way.jobs):
+        other = '--cluster' if way.cluster else '--jobs'
+        raise InputError(f'--stacked: trains all points in this process; leave {other} out')
+    if way.cluster_options and not way.cluster:
+        raise InputError('--cluster_options: given without --cluster')
+
+
+def _split_values(text: str) -> Iterable[str]:
+    """The values between the commas that are not inside brackets."""
+    depth, value = 0, ''
+    for c in text + ',':
+        depth += (c in '([') - (c in ')]')
+        if c == ',' and not depth:
+            yield value.strip()
+            value = ''
+        else:
+            value += c
+    if value:
+        raise InputError(f'--sweep: {value.rstrip(",")!r} has an open bracket')
+
+
+def _literal(text: str) -> Any:
+    if text.lower() in ('true', 'false'):
+        return text.lower() == 'true'
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def default_folder(config: Config) -> Path:
+    return Path('runs') / f'{config.experiment}-sweep-{config.digest()}'
+
+
+def make_points(
+    base: Mapping[str, Any], overrides: Sequence[Overrides], folder: Path
+) -> list[Point]:
+    """The runs of a sweep, each once.
+
+    Args:
+      base: the nested dict that they start from, as `config.parse` takes it.
+
+    Raises:
+      InputError: a field is unknown or a value impossible; it says of which point.
+    """
+    points = {}
+    for own in overrides:
+        tree = json.loads(json.dumps(base))
+        try:
+            for field, value in own.items():
+                *sections, name = field.split('.')
+                section = tree
+                for part in sections:
+                    section = section.setdefault(part, {})
+                    if not isinstance(section, dict):
+                        raise InputError(f'config field {field}: unknown; {part} has no fields')
+                section[name] = value
+            config = parse(tree)
+        except InputError as error:
+            raise InputError(f'sweep point {_show(own)}: {error}') from error
+        name = ','.join(f'{field}={value_text(get_field(config, field))}' for field in sorted(own))
+        points.setdefault(name, Point(own, config, folder / name))
+    return list(points.values())
+
+
+def _show(overrides: Overrides) -> str:
+    return ', '.join(f'{field}={value}' for field, value in overrides.items())
+
+
+def value_text(value: Any) -> str:
+    """A value as a part of a folder's name."""
+    if isinstance(value, float):
+        return f'{value:g}' if float(f'{value:g}') == value else repr(value)
+    if isinstance(value, (list, tuple)):
+        return '-'.join(map(str, value))
+    return str(value).replace('/', '_')
+
+
+def prepare(points: Sequence[Point], base: Mapping[str, Any], folder: Path, data_dir: str | None):
+    """Checks that all points can be run, before the first one is.
+
+    Raises:
+      InputError: one cannot, or the folder is no sweep's or another's. Nothing has been
+        written then.
+    """
+    before = _read(folder)
+    if before is None and folder.exists() and any(p.name != '.lock' for p in folder.iterdir()):
+        raise InputError(f'--workdir: {folder} exists and is not the folder of a sweep')
+    if before and (differ := differences(parse(before['base']), parse(base))):
+        raise InputError(
+            f'--workdir: {folder} holds a sweep that starts from another config '
+            f'({"; ".join(differ)}). Give another folder, or the same config'
+        )
+    loaded = {}
+    for point in points:
+        config = point.config
+        try:
+            check_devices(config, parallel.device_count())
+            if config.data not in loaded:
+                data = data_sets.load(config.data, data_dir)
+                loaded[config.data] = data.modalities, len(data.splits['train'].labels)
+            check_against_data(config, *loaded[config.data])
+            run.check_folder(config, point.workdir)
+            run.check_updates(config, point.workdir)
+        except InputError as error:
+            raise InputError(f'sweep point {_show(point.overrides)}: {error}') from error
+
+
+def read_sweep(folder: Path) -> list[Point]:
+    """The points of the sweep in a folder.
+
+    Raises:
+      InputError: the folder holds no sweep.
+    """
+    before = _read(folder)
+    if before is None:
+        raise InputError(f'--workdir: {folder} holds no sweep (no sweep.json)')
+    return make_points(before['base'], before['points'], folder)
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    path = folder / 'sweep.json'
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def run_all(
+    points: Sequence[Point], base: Mapping[str, Any], folder: Path, way: Way,
+    command: Callable[[Overrides], list[str]], data_dir: str | None,
+) -> dict[str, str]:  # fmt: skip
+    """Runs the points that are not finished; gives the names of those that failed, and why.
+
+    Points that were asked for in this folder before stay in its sweep.json, and are not run.
+
+    Args:
+      command: the command that trains a point, but for its --workdir.
+
+    Raises:
+      InputError: the folder is in use or cannot be written, or nothing can be stacked.
+      train.Stopped: a signal asked for it; every point is saved, and the same command goes on.
+    """
+    waiting = [p for p in points if not run.is_finished(p.config, p.workdir)]
+    groups = _groups(waiting, folder) if _is_stacked(way) else []
+    if way.stacked and waiting and not groups:
+        raise InputError(
+            '--stacked: no two of the points that are left differ in objective.joint_weight, '
+            'objective.free_bits, optimizer.learning_rate and seed alone, and no others can '
+            'be trained as one; leave --stacked out'
+        )
+    with process.lock(folder):
+        before = _read(folder)
+        known = before['points'] if before else []
+        every = known + [p.overrides for p in points if p.overrides not in known]
+        metrics.write_json(folder / 'sweep.json', {'base': base, 'points': every})
+        print(f'{len(points)} points in {folder}, {len(points) - len(waiting)} of them finished')
+        started, failed = time.perf_counter(), {}
+        with tempfile.TemporaryDirectory(prefix='mmvae-compiled-') as compiled:
+            if not way.cluster:  # points that differ in array arguments have one program
+                parallel.share_compilations(compiled)
+            for group in groups:
+                failed |= _run_stack(group, folder, data_dir)
+            in_stacks = {p.workdir for group in groups for p in group}
+            alone = [p for p in waiting if p.workdir not in in_stacks]
+            failed |= _run_processes(alone, folder, way, command)
+        if waiting:
+            seconds = time.perf_counter() - started
+            print(f'{len(waiting) - len(failed)} points finished in {seconds:.0f} s')
+    return failed
+
+
+def _is_stacked(way: Way) -> bool:
+    """Stacked where it was asked for or, on one accelerator, where nothing else was."""
+    if way.stacked is not None or way.cluster or way.jobs:
+        return bool(way.stacked)
+    return parallel.backend() != 'cpu'
+
+
+def _run_processes(points: Sequence[Point], folder: Path, way: Way, command) -> dict[str, str]:
+    if not points:
+        return {}
+    (folder / 'output').mkdir(exist_ok=True)
+    commands = {
+        p.workdir.name: [*command(p.overrides), f'--workdir={p.workdir.absolute()}'] for p in points
+    }
+    outputs = {name: folder / 'output' / f'{name}.txt' for name in commands}
+    by_name = {p.workdir.name: p for p in points}
+    total = sum(p.config.train.num_updates for p in points)
+
+    def done(name):
+        """Updates made, all of them once it is finished."""
+        config, workdir = by_name[name].config, by_name[name].workdir
+        if run.is_finished(config, workdir):
+            return config.train.num_updates
+        rows = metrics.read_metrics(workdir / 'metrics.jsonl')
+        return rows[-1]['step'] if rows else 0
+
+    executor = jobs.executor(way.cluster, way.jobs, way.cluster_options, folder)
+    with (
+        metrics.progress_bar(total, 0, 'updates', 'sweep') as bar,
+        process.stop_requests() as stop_request,
+    ):
+        return jobs.run_all(executor, commands, outputs, bar, done, stop_request)
+
+
+def _groups(points: Sequence[Point], folder: Path) -> list[list[Point]]:
+    """The points that can be trained as one, two or more, and have not begun alone.
+
+    A stack that has begun goes on as it was, whatever points have been added since.
+    """
+    left = {p.workdir.name: p for p in points if not (p.workdir / 'checkpoints').exists()}
+    groups = []
+    for path in sorted((folder / 'stacks').glob('*/points.json')):
+        names = json.loads(path.read_text())
+        if set(names) <= set(left):
+            groups.append([left.pop(name) for name in names])
+    by_common: dict[str, list[Point]] = {}
+    for point in left.values():
+        common = json.dumps(stacked.common(point.config).to_dict(), sort_keys=True)
+        by_common.setdefault(common, []).append(point)
+    return groups + [group for group in by_common.values() if len(group) > 1]
+
+
+def _run_stack(group: Sequence[Point], folder: Path, data_dir: str | None) -> dict[str, str]:
+    """Trains points as one, and measures them one after another."""
+    names = [p.workdir.name for p in group]
+    own = folder / 'stacks' / hashlib.sha256('\n'.join(names).encode()).hexdigest()[:8]
+    own.mkdir(parents=True, exist_ok=True)
+    metrics.write_json(own / 'points.json', names)
+    config = group[0].config
+    data = data_sets.load(config.data, data_dir)
+    points = [stacked.Point(p.config, p.workdir) for p in group]
+    title = f'{len(group)} points as one'
+    with contextlib.ExitStack() as held:
+        for point in points:
+            held.enter_context(process.lock(point.workdir))
+        held.enter_context(process.log_to(folder / 'log.txt'))
+        for point in points:
+            run.begin(point.config, point.workdir, data)
+        bar = metrics.progress_bar(config.train.num_updates, 0, 'updates', title)
+        checkpoints = open_checkpoints(own / 'checkpoints')
+        with bar, checkpoints as opened, process.stop_requests() as stop_request:
+            stopped = stacked.train_stack(
+                points, run.build_model(config), data, opened, stop_request,
+                show=lambda step: bar.update(step - bar.n),
+            )  # fmt: skip
+    shutil.rmtree(own.parent)  # every point has its own checkpoints now
+    failed = {workdir.name: message for workdir, message in stopped.items()}
+    for point in points:
+        if point.workdir.name not in failed:
+            try:
+                run.train(point.config, point.workdir, data)
+            except (InputError, RunError) as error:
+                failed[point.workdir.name] = str(error)
+    return failed

@@ -1,0 +1,139 @@
+"""What a sweep's summary says of runs whose numbers are known, and the curve of pairs."""
+
+import csv
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+
+from experiments import base, pairs_curve
+from mmvae import summary, sweep
+from mmvae.types import InputError
+
+BASE = base.get_config().to_dict()
+
+
+def write_run(point, scores, test=None):
+    """A run whose validation joint bound is scores[i] at update i + 1; finished if there is a test."""
+    point.workdir.mkdir(parents=True)
+    rows = [
+        {'step': i + 1, 'kind': 'validation', 'joint_bound': score, 'x_bound': -5.0,
+         'y_bound': -6.0, 'translation_xy_bound': score - 1, 'translation_yx_bound': score - 3}
+        for i, score in enumerate(scores)
+    ]  # fmt: skip
+    text = ''.join(json.dumps(row) + '\n' for row in rows)
+    (point.workdir / 'metrics.jsonl').write_text(text)
+    if test:
+        found = {k: {'mean': v, 'stderr': 0.5, 'n': 9, 'samples': 4} for k, v in test.items()}
+        (point.workdir / 'results.json').write_text(json.dumps({'test': found}))
+
+
+@pytest.fixture
+def points(tmp_path):
+    """Six points of lambda by psi: one not begun, one unfinished, four finished."""
+    grid = sweep.parse_grid('objective.joint_weight=0.1,1;objective.free_bits=0,0.25,0.5')
+    points = sweep.make_points(BASE, grid, tmp_path)
+    for i, point in enumerate(points[:5]):
+        write_run(point, [-20, -10 - i, -15], {'joint_bound': -11.0 - i} if i < 4 else None)
+    return points
+
+
+def test_the_best_validation_bound_so_far_is_found(points):
+    found = summary.find(points)
+    assert [f.status for f in found] == ['finished'] * 4 + ['update 3 of 1000', 'not started']
+    assert [f.step for f in found] == [2] * 5 + [None]
+    assert [f.score for f in found] == [-10, -11, -12, -13, -14, None]
+    assert found[1].validation['translation_bound'] == -13  # the mean of -12 and -14
+    assert found[0].values == {'objective.joint_weight': 0.1, 'objective.free_bits': 0.0}
+    (best,) = summary.best(found)
+    assert best.point == points[0]
+
+
+def test_bounds_of_different_objectives_are_not_compared(tmp_path):
+    points = sweep.make_points(BASE, sweep.parse_grid('objective.name=joint,translation'), tmp_path)
+    for point, score in zip(points, (-9, -5), strict=True):
+        write_run(point, [score])
+    assert [(f.bound, f.score) for f in summary.best(summary.find(points))] == [
+        ('joint_bound', -9), ('translation bound', -7),
+    ]  # fmt: skip
+
+
+def test_a_summary_has_a_row_a_point_and_the_best_points_test_numbers(points, tmp_path):
+    text = summary.write(points, tmp_path)
+    assert '4 of 6 points finished' in text
+    assert 'Best validation joint_bound, -10.00 nats at update 2' in text
+    assert 'test joint_bound: -11.00 +- 0.50' in text
+    with (tmp_path / 'summary.csv').open(newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [r['status'] for r in rows] == [f.status for f in summary.find(points)]
+    assert [r['test.joint_bound.mean'] for r in rows] == [
+        '-11.0',
+        '-12.0',
+        '-13.0',
+        '-14.0',
+        '',
+        '',
+    ]
+    assert (tmp_path / 'summary.png').stat().st_size > 1000
+    assert len((tmp_path / 'summary.md').read_text().split('\n| ')) > 6
+
+
+def test_seeds_are_averaged_over_and_other_fields_have_a_figure_each(tmp_path):
+    grid = sweep.parse_grid(
+        'objective.joint_weight=0.1,1;objective.free_bits=0,0.25;objective.name=joint,translation;seed=0,1'
+    )
+    points = sweep.make_points(BASE, grid, tmp_path)
+    for i, point in enumerate(points):
+        write_run(point, [-i])
+    found = summary.find(points)
+    cell = {'objective.joint_weight': 0.1, 'objective.free_bits': 0, 'objective.name': 'joint'}
+    assert summary._cell(found, 'joint_bound', cell) == (-0.5, 2, False)
+    paths = summary.draw(found, tmp_path)
+    assert [p.name for p in paths] == [
+        'summary_objective.name=joint.png', 'summary_objective.name=translation.png',
+    ]  # fmt: skip
+
+
+def test_the_curve_of_pairs_of_known_runs(tmp_path):
+    """NLL(N) = 100 without pairs, 60 with all: 70 is three quarters of the gain."""
+    grid = [{'objective.name': 'joint', 'data.num_pairs': n, 'data.seed': s, 'seed': s}
+            for n, s in itertools.product((0, 100, 400), (0, 1))]  # fmt: skip
+    points = sweep.make_points(BASE, grid, tmp_path)
+    for point in points:
+        nll = {0: 1000, 100: 70, 400: 60}[point.config.data.num_pairs]  # of no pairs: not read
+        own = point.config.seed  # the second seed is a nat worse everywhere
+        # The modalities' own add up to 100, and then to 101.
+        nlls = {'joint_iw': nll + own, 'x_iw': 40, 'y_iw': 60 + own, 'y_given_x_iw': nll - 40,
+                'x_given_y_iw': nll - 60, 'y_given_x_translation': 50, 'x_given_y_translation': 55}  # fmt: skip
+        write_run(point, [-1], {name: -value for name, value in nlls.items()})
+    none, some, every = pairs_curve.curve(summary.find(points))
+    assert [r['num_pairs'] for r in (none, some, every)] == [0, 100, 400]
+    assert [r['nll_xy'] for r in (none, some, every)] == [100.5, 70.5, 60.5]
+    assert [r['share'] for r in (none, some, every)] == [0, 0.75, 1]
+    assert none['nll_xy_stderr'] == pytest.approx(0.5)  # of 100 and 101: 0.707 / sqrt(2)
+    assert some['share_stderr'] == 0
+    assert none['nll_y_given_x'] == 60.5  # of y alone
+    pairs_curve.write_csv([none, some, every], tmp_path / 'curve.csv')
+    with (tmp_path / 'curve.csv').open(newline='') as file:
+        assert [float(r['share']) for r in csv.DictReader(file)] == [0, 0.75, 1]
+    pairs_curve.draw([none, some, every], tmp_path / 'curve.png')
+    assert (tmp_path / 'curve.png').stat().st_size > 1000
+
+
+def test_a_share_needs_the_runs_without_and_with_all_pairs(tmp_path):
+    points = sweep.make_points(
+        BASE, [{'objective.name': 'joint', 'data.num_pairs': 50, 'seed': 0}], tmp_path
+    )
+    test = dict.fromkeys(itertools.chain(*itertools.chain(*pairs_curve.NLL.values())), -1.0)
+    write_run(points[0], [-1], test)
+    (row,) = pairs_curve.curve(summary.find(points))
+    assert row['nll_xy'] == 1
+    assert math.isnan(row['share'])
+    assert np.isnan(row['nll_xy_stderr'])
+
+
+def test_a_folder_that_is_no_sweep_is_refused(tmp_path):
+    with pytest.raises(InputError, match='no sweep'):
+        sweep.read_sweep(tmp_path)
