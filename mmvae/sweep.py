@@ -281,6 +281,7 @@ def run_all(
             'objective.free_bits, optimizer.learning_rate and seed alone, and no others can '
             'be trained as one; leave --stacked out'
         )
+    executor = jobs.executor(way.cluster, way.jobs, way.cluster_options, folder)
     with process.lock(folder):
         before = _read(folder)
         known = before['points'] if before else []
@@ -295,7 +296,7 @@ def run_all(
                 failed |= _run_stack(group, folder, data_dir)
             in_stacks = {p.workdir for group in groups for p in group}
             alone = [p for p in waiting if p.workdir not in in_stacks]
-            failed |= _run_processes(alone, folder, way, command)
+            failed |= _run_processes(alone, folder, executor, command)
         if waiting:
             seconds = time.perf_counter() - started
             print(f'{len(waiting) - len(failed)} points finished in {seconds:.0f} s')
@@ -309,7 +310,9 @@ def _is_stacked(way: Way) -> bool:
     return parallel.backend() != 'cpu'
 
 
-def _run_processes(points: Sequence[Point], folder: Path, way: Way, command) -> dict[str, str]:
+def _run_processes(
+    points: Sequence[Point], folder: Path, executor: jobs.Executor, command: Callable
+) -> dict[str, str]:
     if not points:
         return {}
     (folder / 'output').mkdir(exist_ok=True)
@@ -328,7 +331,6 @@ def _run_processes(points: Sequence[Point], folder: Path, way: Way, command) -> 
         rows = metrics.read_metrics(workdir / 'metrics.jsonl')
         return rows[-1]['step'] if rows else 0
 
-    executor = jobs.executor(way.cluster, way.jobs, way.cluster_options, folder)
     with (
         metrics.progress_bar(total, 0, 'updates', 'sweep') as bar,
         process.stop_requests() as stop_request,

@@ -283,6 +283,13 @@ def test_help_is_help_and_waits_for_no_heavy_import():
 REFUSALS = {
     'misspelt field': (['--config.objective.joint_wieght=0.5'], ['joint_wieght', 'Did you mean joint_weight?']),
     'misspelt section': (['--config.objctive.free_bits=1'], ['objctive', 'Did you mean objective?']),
+    'sweep of a misspelt field': (['--mode=sweep', '--sweep=objective.free_bits=0;sed=0,1'], ['sweep point', 'sed=0', 'Did you mean seed?']),
+    'sweep of an impossible value': (['--mode=sweep', '--sweep=data.num_pairs=0,4001'], ['sweep point', 'data.num_pairs=4001', 'at most']),
+    'sweep of a file that is not there': (['--mode=sweep', '--sweep=points.txt'], ['--sweep', 'points.txt']),
+    'sweep of an experiment without one': (['--config=experiments/base.py', '--mode=sweep'], ['--sweep', 'experiments/base.py']),
+    'nothing to stack': (['--mode=sweep', '--stacked', '--sweep=data.num_pairs=0,10'], ['--stacked', 'seed']),
+    'unknown option of a cluster': (['--mode=sweep', '--sweep=seed=0', '--cluster=local', '--cluster_options=tiemout_min=3'], ['--cluster=local', 'tiemout_min']),
+    'summary of no sweep': (['--mode=summary', '--workdir=tests'], ['--workdir', 'tests', 'no sweep']),
     'misspelt flag': (['--wrkdir=x'], ["'wrkdir'", 'workdir']),
     'wrong type': (['--config.train.num_updates=many'], ['config.train.num_updates', 'many']),
     'a fraction of an update': (['--config.train.num_updates=1.5'], ['config.train.num_updates', '1.5']),
