@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -201,11 +202,19 @@ class _Cluster:
         self._ids = json.loads(self._path.read_text()) if self._path.is_file() else {}
         # A run may go on through any number of time limits.
         unlimited = {'slurm_max_num_timeout': 10**6} if cluster == 'slurm' else {}
-        try:
-            self._executor = submitit.AutoExecutor(folder, cluster=cluster, **unlimited)
-            self._executor.update_parameters(**{'name': 'mmvae', 'timeout_min': 60 * 24, **options})
-        except (NameError, ValueError, TypeError, RuntimeError, AssertionError) as error:
-            raise InputError(f'--cluster={cluster}: {_first_line(error)}') from error
+
+        def make(folder):
+            executor = submitit.AutoExecutor(folder, cluster=cluster, **unlimited)
+            executor.update_parameters(**{'name': 'mmvae', 'timeout_min': 60 * 24, **options})
+            return executor
+
+        with tempfile.TemporaryDirectory() as nowhere:  # to make one makes its folder
+            try:
+                make(nowhere)
+            except (NameError, ValueError, TypeError, RuntimeError, AssertionError) as error:
+                message = str(error).strip().splitlines()[0]
+                raise InputError(f'--cluster={cluster}: {message}') from error
+        self._submit = lambda command: make(folder).submit(command)
         job = {'slurm': submitit.SlurmJob, 'local': submitit.LocalJob}[cluster]
         self._known = functools.partial(job, folder)
         # For the job, which imports this module.
@@ -219,7 +228,7 @@ class _Cluster:
             job = self._known(self._ids[name])
             if not job.done():
                 return _Submitted(job)
-        job = self._executor.submit(Command(command, output.absolute()))
+        job = self._submit(Command(command, output.absolute()))
         self._ids[name] = job.job_id
         metrics.write_json(self._path, self._ids)
         return _Submitted(job)
@@ -241,7 +250,3 @@ class _Submitted:
 
     def stop(self) -> None:
         """Leaves it running: the cluster's jobs do not depend on who looks at them."""
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
