@@ -91,6 +91,7 @@ def dispatch():
     """Reads the config, loads the data and does what --mode says."""
     from mmvae import config as config_module
     from mmvae import run, tables
+    from mmvae.types import InputError
 
     if _MODE.value == 'tables':
         print(tables.show(_DEFAULT.parent / 'results', _MARKDOWN.value))
@@ -99,6 +100,9 @@ def dispatch():
     if mode in ('sweep', 'summary'):
         run_sweep(workdir, only_summary=mode == 'summary')
         return
+    for name in ('sweep', 'jobs', 'stacked', 'cluster', 'cluster_options'):
+        if flags.FLAGS[name].present:
+            raise InputError(f'--{name}: given without --mode=sweep')
     tree = _CONFIG.value
     if mode != 'train' and workdir and config_path(sys.argv) is None:
         tree = run.read_config(workdir).to_dict()  # the run's own config, and the overrides
@@ -136,7 +140,7 @@ def dispatch():
 def run_sweep(folder, only_summary):
     """Runs the points of a sweep, and says what those in its folder have found."""
     from mmvae import config as config_module
-    from mmvae import run, summary, sweep
+    from mmvae import parallel, run, summary, sweep
     from mmvae.types import InputError
 
     base = _CONFIG.value.to_dict()
@@ -154,13 +158,12 @@ def run_sweep(folder, only_summary):
             )
         overrides = sweep.collect_points(module['sweep'])
     else:
-        is_grid = '=' in wanted and not Path(wanted).is_file()
+        is_grid = '=' in wanted and not os.path.isfile(wanted)  # which knows no name too long
         overrides = sweep.parse_grid(wanted) if is_grid else sweep.read_points(Path(wanted))
     options = sweep.parse_options(_CLUSTER_OPTIONS.value)
     way = sweep.Way(_STACKED.value, _JOBS.value, _CLUSTER.value, options)
     sweep.check_way(way)
-    # The processes that train may want the accelerator's memory.
-    os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
+    parallel.leave_memory_to_others()
     points = sweep.make_points(base, overrides, folder)
     sweep.prepare(points, base, folder, _DATA_DIR.value)
     fixed = config_flags.get_override_values(flags.FLAGS['config'])

@@ -4,9 +4,8 @@ The only file that names submitit, which speaks to SLURM.
 """
 
 import contextlib
-import functools
 import json
-import logging
+import math
 import os
 import signal
 import subprocess
@@ -20,11 +19,13 @@ from tqdm import tqdm
 
 from mmvae import metrics, parallel
 from mmvae.train import Stopped
-from mmvae.types import InputError
+from mmvae.types import InputError, RunError
 
 # submitit's names: 'local' is its executor without a cluster, to try things with.
 CLUSTERS = ('slurm', 'local')
 _POLL_SECONDS = 1.0
+_SQUEUE_SECONDS = 15.0
+_GRACE_SECONDS = 300.0
 
 
 class Job(Protocol):
@@ -34,7 +35,10 @@ class Job(Protocol):
         """None while it runs, '' once it has succeeded, else what went wrong."""
 
     def stop(self) -> None:
-        """Asks it to save and stop; returns once it has."""
+        """Asks it to save and stop."""
+
+    def wait(self) -> None:
+        """Returns once it has stopped."""
 
 
 class Executor(Protocol):
@@ -62,58 +66,61 @@ def run_all(
     failed: dict[str, str] = {}
     counts = {name: updates(name) for name in commands}
     bar.initial = bar.n = sum(counts.values())
-    while waiting or running:
-        while waiting and len(running) < executor.at_once:
-            name = waiting.pop(0)
-            running[name] = executor.start(name, commands[name], outputs[name])
-        bar.set_postfix_str(
-            refresh=False,
-            s=f'{len(commands) - len(waiting) - len(running) - len(failed)} of {len(commands)} '
-            f'finished, {len(running)} running, {len(failed)} failed',
-        )
-        time.sleep(_POLL_SECONDS)
-        for name, job in list(running.items()):
-            counts[name] = max(counts[name], updates(name))
-            problem = job.poll()
-            if problem is not None:
-                del running[name]
-                if problem:
-                    failed[name] = problem
-                    bar.write(f'failed: {name}: {problem}')
-                else:
-                    counts[name] = updates(name)
-                    bar.write(f'finished: {name}')
-        bar.update(sum(counts.values()) - bar.n)
-        if (number := stop_request()) is not None:
-            for job in running.values():
-                job.stop()
-            raise Stopped(bar.n, number)
+    try:
+        while waiting or running:
+            while waiting and len(running) < executor.at_once:
+                name = waiting.pop(0)
+                running[name] = executor.start(name, commands[name], outputs[name])
+            finished = len(commands) - len(waiting) - len(running) - len(failed)
+            bar.set_postfix_str(
+                f'{finished} of {len(commands)} finished, {len(running)} running, '
+                f'{len(failed)} failed', refresh=False,
+            )  # fmt: skip
+            time.sleep(_POLL_SECONDS)
+            for name, job in list(running.items()):
+                counts[name] = max(counts[name], updates(name))
+                problem = job.poll()
+                if problem is not None:
+                    del running[name]
+                    if problem:
+                        failed[name] = problem
+                        bar.write(f'failed: {name}: {problem}')
+                    else:
+                        counts[name] = updates(name)
+                        bar.write(f'finished: {name}')
+            bar.update(sum(counts.values()) - bar.n)
+            if (number := stop_request()) is not None:
+                raise Stopped(bar.n, number)
+    finally:  # however this ends, no process is left behind
+        for job in running.values():
+            job.stop()
+        for job in running.values():
+            job.wait()
     return failed
 
 
 def executor(
-    cluster: str | None, at_once: int | None, options: Mapping[str, Any], folder: Path
+    cluster: str | None, at_once: int | None, count: int, options: Mapping[str, Any], folder: Path
 ) -> Executor:
-    """What runs the jobs of a sweep in `folder`, on this machine where `cluster` is None.
+    """What runs the `count` jobs of a sweep in `folder`, on this machine if `cluster` is None.
 
     Raises:
       InputError: the cluster is not there, or does not know an option.
     """
     if cluster:
         return _Cluster(cluster, at_once, options, folder / cluster)
-    return _Processes(at_once)
+    return _Processes(at_once, count)
 
 
 class _Processes:
     """Processes of this machine; each has its share of the cores, or of the accelerator."""
 
-    def __init__(self, at_once: int | None):
+    def __init__(self, at_once: int | None, count: int):
         self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else []
         is_cpu = parallel.backend() == 'cpu'
-        self.at_once = at_once or (max(len(self._cores), 1) if is_cpu else 1)
+        self.at_once = min(at_once or (len(self._cores) if is_cpu else 1), count) or 1
         self._free = list(range(self.at_once))  # places
         self._env = dict(os.environ)
-        self._env.pop('XLA_PYTHON_CLIENT_PREALLOCATE', None)  # see `launch.py`
         if self.at_once > 1 and not is_cpu:
             share = f'{0.75 / self.at_once:.3f}'  # 0.75 is what JAX takes for itself
             self._env.setdefault('XLA_PYTHON_CLIENT_MEM_FRACTION', share)
@@ -145,6 +152,8 @@ class _Process:
 
     def stop(self) -> None:
         self._process.terminate()
+
+    def wait(self) -> None:
         self._process.wait()
 
 
@@ -168,14 +177,19 @@ class Command:
         self._process: subprocess.Popen | None = None
 
     def __call__(self) -> None:
+        # What the cluster sends the job it may send all its processes, and this one is submitit's.
+        handler = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         with self._output.open('a') as file:
             self._process = subprocess.Popen(
-                self._command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
-                # What the cluster sends the job it may send all its processes.
-                preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
-            )  # fmt: skip
+                self._command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        signal.signal(signal.SIGUSR2, handler)
         while (code := self._process.poll()) is None:  # wait() would hold a lock; see below
             time.sleep(0.2)
+        if code == 128 + signal.SIGTERM:
+            # It has saved. SLURM sends SIGTERM ahead of what puts the job into the queue again, and
+            # a result would end the job.
+            time.sleep(_GRACE_SECONDS)
         if code:
             raise RuntimeError(_problem(code, self._output))
 
@@ -185,20 +199,19 @@ class Command:
 
         if self._process is not None:
             self._process.terminate()
-            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+            with contextlib.suppress(ChildProcessError):  # it has ended, and __call__ has seen it
+                os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         return submitit.helpers.DelayedSubmission(Command(self._command, self._output))
 
 
 class _Cluster:
-    """Jobs of submitit. Those that were submitted before and have not ended are waited for."""
+    """Jobs of submitit. SLURM's that were submitted before and have not ended are waited for."""
 
     def __init__(self, cluster: str, at_once: int | None, options: Mapping[str, Any], folder: Path):
         import submitit
 
-        # Without SLURM's accounting it says every second that it does not know a job's state.
-        logging.getLogger('submitit').setLevel(logging.ERROR)
         self.at_once = at_once or 10**6
-        self._path = folder / 'jobs.json'
+        self._folder, self._path = folder, folder / 'jobs.json'
         self._ids = json.loads(self._path.read_text()) if self._path.is_file() else {}
         # A run may go on through any number of time limits.
         unlimited = {'slurm_max_num_timeout': 10**6} if cluster == 'slurm' else {}
@@ -215,8 +228,8 @@ class _Cluster:
                 message = str(error).strip().splitlines()[0]
                 raise InputError(f'--cluster={cluster}: {message}') from error
         self._submit = lambda command: make(folder).submit(command)
-        job = {'slurm': submitit.SlurmJob, 'local': submitit.LocalJob}[cluster]
-        self._known = functools.partial(job, folder)
+        self._submitted = {'slurm': _SlurmJob, 'local': _LocalJob}[cluster]
+        self._failed_job = submitit.core.utils.FailedJobError
         # For the job, which imports this module.
         root = str(Path(__file__).resolve().parent.parent)
         os.environ['PYTHONPATH'] = os.pathsep.join(
@@ -224,23 +237,34 @@ class _Cluster:
         )
 
     def start(self, name: str, command: Sequence[str], output: Path) -> Job:
-        if name in self._ids:
-            job = self._known(self._ids[name])
-            if not job.done():
-                return _Submitted(job)
-        job = self._submit(Command(command, output.absolute()))
+        if earlier := self._submitted.find(self._folder, self._ids.get(name)):
+            return earlier
+        try:
+            job = self._submit(Command(command, output.absolute()))
+        except self._failed_job as error:
+            raise RunError(
+                f'--cluster: the job was refused: {" ".join(str(error).split())}'
+            ) from error
         self._ids[name] = job.job_id
         metrics.write_json(self._path, self._ids)
-        return _Submitted(job)
+        return self._submitted(job)
 
 
-class _Submitted:
+class _LocalJob:
+    """A job of submitit that runs on this machine, and stops with this process."""
+
     def __init__(self, job: Any):
         self._job = job
 
+    @classmethod
+    def find(cls, folder: Path, job_id: str | None) -> Job | None:
+        """The job of an earlier command that has not ended."""
+
     def poll(self) -> str | None:
-        if not self._job.done():
+        if not self._has_ended():
             return None
+        if not self._job.paths.result_pickle.exists():
+            return f'job {self._job.job_id}: it ended without a result: cancelled, or killed'
         error = self._job.exception()
         if error is None:
             return ''
@@ -248,5 +272,41 @@ class _Submitted:
         own = next((line for line in lines if line.startswith('RuntimeError: ')), lines[0])
         return f'job {self._job.job_id}: {own.removeprefix("RuntimeError: ")}'
 
+    def _has_ended(self) -> bool:
+        return self._job.done()
+
     def stop(self) -> None:
-        """Leaves it running: the cluster's jobs do not depend on who looks at them."""
+        self._job.cancel()
+
+    def wait(self) -> None:
+        while not self._has_ended():
+            time.sleep(0.1)
+
+
+class _SlurmJob(_LocalJob):
+    """A job of SLURM, which goes on whoever looks at it."""
+
+    _asked = -math.inf
+
+    @classmethod
+    def find(cls, folder: Path, job_id: str | None) -> Job | None:
+        import submitit
+
+        job = cls(submitit.SlurmJob(folder, job_id)) if job_id else None
+        return job if job and not job._has_ended() else None
+
+    def _has_ended(self) -> bool:
+        """Whether it has left a result or the queue; accounting (sacct) not every cluster has."""
+        if self._job.paths.result_pickle.exists():
+            return True
+        if time.monotonic() - self._asked < _SQUEUE_SECONDS:
+            return False
+        self._asked = time.monotonic()
+        command = ['squeue', '--noheader', f'--jobs={self._job.job_id}']
+        asked = subprocess.run(command, capture_output=True, text=True)
+        is_unknown = asked.returncode and 'invalid job id' in asked.stderr.lower()
+        return is_unknown or (not asked.returncode and not asked.stdout.strip())
+
+    def stop(self) -> None: ...
+
+    def wait(self) -> None: ...

@@ -37,6 +37,15 @@ def share_compilations(folder: str) -> None:
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 
+def leave_memory_to_others() -> None:
+    """Takes little of an accelerator's memory: for a process that starts those that train."""
+    name = 'XLA_PYTHON_CLIENT_PREALLOCATE'
+    if name not in os.environ:
+        os.environ[name] = 'false'  # read as the devices are first asked for
+        device_count()
+        del os.environ[name]
+
+
 def device_count() -> int:
     return jax.local_device_count()
 

@@ -66,8 +66,8 @@ def log_to(path: Path) -> Iterator[None]:
 def stop_requests() -> Iterator[Callable[[], int | None]]:
     """A function that gives the signal that asked the process to stop, or None.
 
-    SIGTERM and Ctrl-C are only noted, so that the caller can save first. A second one acts
-    at once.
+    SIGTERM, Ctrl-C and a terminal that is closed are only noted, so that the caller can save
+    first. A second one acts at once.
     """
     received: list[int] = []
 
@@ -76,7 +76,10 @@ def stop_requests() -> Iterator[Callable[[], int | None]]:
         received.append(number)
         signal.signal(number, previous[number])
 
-    previous = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # which nohup sees to
+        numbers.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, note) for number in numbers}
     try:
         yield lambda: received[0] if received else None
     finally:

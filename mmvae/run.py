@@ -93,7 +93,7 @@ def prepare(config: Config, workdir: Path, data_dir: str | None, mode: str = 'tr
     data = data_sets.load(config.data, data_dir)
     check_against_data(config, data.modalities, len(data.splits['train'].labels))
     check_folder(config, workdir)
-    _check_split(workdir / 'split.npz', data)
+    check_split(workdir, data)
     return data
 
 
@@ -487,7 +487,13 @@ def _split_arrays(data: DataSet) -> dict[str, np.ndarray]:
     return {**arrays, 'sha256': np.array(digest.hexdigest())}
 
 
-def _check_split(path: Path, data: DataSet) -> None:
+def check_split(workdir: Path, data: DataSet) -> None:
+    """Checks that a run goes on with the data it was begun with.
+
+    Raises:
+      InputError: it does not.
+    """
+    path = workdir / 'split.npz'
     if not path.is_file():
         return
     now = _split_arrays(data)

@@ -18,6 +18,7 @@ from mmvae.sweep import Point, value_text
 
 # Fields whose values are repetitions, to be averaged over.
 SEEDS = ('seed', 'data.seed')
+_AXES = ('objective.joint_weight', 'objective.free_bits')
 _SHOWN = ('joint_bound', 'joint_iw', 'y_given_x_iw', 'y_given_x_translation', 'x_bound', 'x_iw')
 
 
@@ -164,7 +165,7 @@ def csv_rows(found: Sequence[Found]) -> list[list[Any]]:
 
 
 def draw(found: Sequence[Found], folder: Path) -> list[Path]:
-    """Heat maps over the two fields with most values, or lines over one.
+    """Heat maps over lambda and psi, or the two fields with most values, or lines over one.
 
     Panels: the joint bound and the mean of the translation bounds on the validation set, at
     the best update so far. Seeds are averaged over; any other field has a file for each value.
@@ -176,8 +177,9 @@ def draw(found: Sequence[Found], folder: Path) -> list[Path]:
     varying = [f for f, v in values.items() if len(v) > 1 and f not in SEEDS]
     if not varying or not any(f.validation for f in found):
         return []
-    axes = sorted(varying, key=lambda f: -len(values[f]))[:2]
-    axes = [f for f in varying if f in axes]  # as given: the first down, the second across
+    # lambda by psi wherever both vary, else those with most values; as given, the first down.
+    axes = sorted(varying, key=lambda f: (f not in _AXES, -len(values[f])))[:2]
+    axes = [f for f in varying if f in axes]
     others = [f for f in varying if f not in axes]
     paths = []
     for combination in itertools.product(*(values[f] for f in others)):

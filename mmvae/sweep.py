@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from mmvae import data as data_sets
 from mmvae import jobs, metrics, parallel, process, run, stacked
 from mmvae.checkpoint import open_checkpoints
@@ -28,6 +30,7 @@ from mmvae.config import Config, check_against_data, check_devices, differences,
 from mmvae.types import InputError, RunError
 
 Overrides = Mapping[str, Any]  # field -> value
+_LONGEST_NAME = 240  # file systems allow 255 bytes
 
 
 class Point(NamedTuple):
@@ -74,7 +77,7 @@ def parse_grid(text: str) -> list[Overrides]:
             raise InputError(f"--sweep: {part!r} given; allowed: 'FIELD=VALUE,VALUE;FIELD=...'")
         if field in axes:
             raise InputError(f'--sweep: {field} is given twice')
-        axes[field] = [_literal(value) for value in _split_values(values)]
+        axes[field] = [_literal(value) for value in _split_values(values, '--sweep')]
     if not axes:
         raise InputError("--sweep: nothing given; allowed: 'FIELD=VALUE,VALUE;FIELD=...'")
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
@@ -104,7 +107,7 @@ def collect_points(add_points: Callable[[Callable[[Overrides], None]], None]) ->
     """
     points: list[Overrides] = []
     try:
-        add_points(lambda overrides: points.append(dict(overrides)))
+        add_points(lambda overrides: points.append({str(k): v for k, v in overrides.items()}))
     except Exception as error:
         raise InputError(f'--config: its sweep(add) failed: {error!r}') from error
     if not points:
@@ -119,7 +122,7 @@ def parse_options(text: str) -> dict[str, Any]:
       InputError: the text is not of that form.
     """
     options = {}
-    for part in filter(None, _split_values(text)):
+    for part in filter(None, _split_values(text, '--cluster_options')):
         name, is_set, value = part.partition('=')
         if not (name and is_set):
             raise InputError(f"--cluster_options: {part!r} given; allowed: 'NAME=VALUE,NAME=VALUE'")
@@ -140,7 +143,7 @@ def check_way(way: Way) -> None:
         raise InputError('--cluster_options: given without --cluster')
 
 
-def _split_values(text: str) -> Iterable[str]:
+def _split_values(text: str, flag: str) -> Iterable[str]:
     """The values between the commas that are not inside brackets."""
     depth, value = 0, ''
     for c in text + ',':
@@ -151,7 +154,7 @@ def _split_values(text: str) -> Iterable[str]:
         else:
             value += c
     if value:
-        raise InputError(f'--sweep: {value.rstrip(",")!r} has an open bracket')
+        raise InputError(f'{flag}: {value.rstrip(",")!r} has an open bracket')
 
 
 def _literal(text: str) -> Any:
@@ -159,7 +162,7 @@ def _literal(text: str) -> Any:
         return text.lower() == 'true'
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):
         return text
 
 
@@ -183,6 +186,8 @@ def make_points(
         tree = json.loads(json.dumps(base))
         try:
             for field, value in own.items():
+                if value is None:
+                    raise InputError(f'config field {field}: None given; leave it out')
                 *sections, name = field.split('.')
                 section = tree
                 for part in sections:
@@ -194,6 +199,12 @@ def make_points(
         except InputError as error:
             raise InputError(f'sweep point {_show(own)}: {error}') from error
         name = ','.join(f'{field}={value_text(get_field(config, field))}' for field in sorted(own))
+        name = name or 'base'
+        if len(name.encode()) > _LONGEST_NAME:
+            raise InputError(
+                f'sweep point {_show(own)}: its folder would have a name of {len(name)} letters; '
+                f'allowed: {_LONGEST_NAME}. Set in an experiment what all points have in common'
+            )
         points.setdefault(name, Point(own, config, folder / name))
     return list(points.values())
 
@@ -219,7 +230,10 @@ def prepare(points: Sequence[Point], base: Mapping[str, Any], folder: Path, data
         written then.
     """
     before = _read(folder)
-    if before is None and folder.exists() and any(p.name != '.lock' for p in folder.iterdir()):
+    is_free = not folder.exists() or (
+        folder.is_dir() and all(p.name == '.lock' for p in folder.iterdir())
+    )
+    if before is None and not is_free:
         raise InputError(f'--workdir: {folder} exists and is not the folder of a sweep')
     if before and (differ := differences(parse(before['base']), parse(base))):
         raise InputError(
@@ -274,18 +288,30 @@ def run_all(
       train.Stopped: a signal asked for it; every point is saved, and the same command goes on.
     """
     waiting = [p for p in points if not run.is_finished(p.config, p.workdir)]
-    groups = _groups(waiting, folder) if _is_stacked(way) else []
-    if way.stacked and waiting and not groups:
+    is_stacked = _is_stacked(way)
+    if way.stacked and not _alike(points):
         raise InputError(
-            '--stacked: no two of the points that are left differ in objective.joint_weight, '
+            '--stacked: no two of the points differ in objective.joint_weight, '
             'objective.free_bits, optimizer.learning_rate and seed alone, and no others can '
             'be trained as one; leave --stacked out'
         )
-    executor = jobs.executor(way.cluster, way.jobs, way.cluster_options, folder)
+    for names in _begun(waiting, folder):
+        if not is_stacked or not set(names) <= {p.workdir.name for p in waiting}:
+            raise InputError(
+                f'--workdir: {folder} has points that have begun to be trained as one '
+                f'({"; ".join(names)}). Go on with --stacked and all of them, or remove '
+                f'{folder / "stacks"} to begin them again'
+            )
+    groups = _groups(waiting, folder) if is_stacked else []
+    in_stacks = {p.workdir for group in groups for p in group}
+    alone = [p for p in waiting if p.workdir not in in_stacks]
+    executor = jobs.executor(way.cluster, way.jobs, len(alone), way.cluster_options, folder)
     with process.lock(folder):
         before = _read(folder)
-        known = before['points'] if before else []
-        every = known + [p.overrides for p in points if p.overrides not in known]
+        every = before['points'] if before else []
+        for overrides in json.loads(json.dumps([p.overrides for p in points])):
+            if overrides not in every:
+                every.append(overrides)
         metrics.write_json(folder / 'sweep.json', {'base': base, 'points': every})
         print(f'{len(points)} points in {folder}, {len(points) - len(waiting)} of them finished')
         started, failed = time.perf_counter(), {}
@@ -294,8 +320,6 @@ def run_all(
                 parallel.share_compilations(compiled)
             for group in groups:
                 failed |= _run_stack(group, folder, data_dir)
-            in_stacks = {p.workdir for group in groups for p in group}
-            alone = [p for p in waiting if p.workdir not in in_stacks]
             failed |= _run_processes(alone, folder, executor, command)
         if waiting:
             seconds = time.perf_counter() - started
@@ -343,17 +367,27 @@ def _groups(points: Sequence[Point], folder: Path) -> list[list[Point]]:
 
     A stack that has begun goes on as it was, whatever points have been added since.
     """
-    left = {p.workdir.name: p for p in points if not (p.workdir / 'checkpoints').exists()}
-    groups = []
-    for path in sorted((folder / 'stacks').glob('*/points.json')):
-        names = json.loads(path.read_text())
-        if set(names) <= set(left):
-            groups.append([left.pop(name) for name in names])
+    left = {p.workdir.name: p for p in points}
+    groups = [[left.pop(name) for name in names] for names in _begun(points, folder)]
+    fresh = [p for p in left.values() if not (p.workdir / 'checkpoints').exists()]
+    return groups + _alike(fresh)
+
+
+def _begun(points: Sequence[Point], folder: Path) -> list[list[str]]:
+    """The names of the points of each stack that has begun with any of these."""
+    every = {p.workdir.name for p in points}
+    paths = sorted((folder / 'stacks').glob('*/points.json'))
+    stacks = [json.loads(path.read_text()) for path in paths]
+    return [names for names in stacks if every & set(names)]
+
+
+def _alike(points: Sequence[Point]) -> list[list[Point]]:
+    """Those that can be trained as one, two or more together."""
     by_common: dict[str, list[Point]] = {}
-    for point in left.values():
+    for point in points:
         common = json.dumps(stacked.common(point.config).to_dict(), sort_keys=True)
         by_common.setdefault(common, []).append(point)
-    return groups + [group for group in by_common.values() if len(group) > 1]
+    return [group for group in by_common.values() if len(group) > 1]
 
 
 def _run_stack(group: Sequence[Point], folder: Path, data_dir: str | None) -> dict[str, str]:
@@ -371,15 +405,22 @@ def _run_stack(group: Sequence[Point], folder: Path, data_dir: str | None) -> di
             held.enter_context(process.lock(point.workdir))
         held.enter_context(process.log_to(folder / 'log.txt'))
         for point in points:
+            run.check_split(point.workdir, data)
             run.begin(point.config, point.workdir, data)
         bar = metrics.progress_bar(config.train.num_updates, 0, 'updates', title)
         checkpoints = open_checkpoints(own / 'checkpoints')
         with bar, checkpoints as opened, process.stop_requests() as stop_request:
-            stopped = stacked.train_stack(
-                points, run.build_model(config), data, opened, stop_request,
-                show=lambda step: bar.update(step - bar.n),
-            )  # fmt: skip
-    shutil.rmtree(own.parent)  # every point has its own checkpoints now
+            try:
+                stopped = stacked.train_stack(
+                    points, run.build_model(config), data, opened, stop_request,
+                    show=lambda step: bar.update(step - bar.n),
+                )  # fmt: skip
+            except jax.errors.JaxRuntimeError as error:
+                raise RunError(
+                    f'{title}: {str(error).splitlines()[0]}. --nostacked runs them one by one, '
+                    'once the folder stacks is removed'
+                ) from error
+    shutil.rmtree(own)  # every point has its own checkpoints now
     failed = {workdir.name: message for workdir, message in stopped.items()}
     for point in points:
         if point.workdir.name not in failed:

@@ -289,6 +289,8 @@ REFUSALS = {
     'sweep of an experiment without one': (['--config=experiments/base.py', '--mode=sweep'], ['--sweep', 'experiments/base.py']),
     'nothing to stack': (['--mode=sweep', '--stacked', '--sweep=data.num_pairs=0,10'], ['--stacked', 'seed']),
     'unknown option of a cluster': (['--mode=sweep', '--sweep=seed=0', '--cluster=local', '--cluster_options=tiemout_min=3'], ['--cluster=local', 'tiemout_min']),
+    'sweep without the mode': (['--sweep=seed=0,1'], ['--sweep', '--mode=sweep']),
+    'sweep into a file': (['--mode=sweep', '--sweep=seed=0,1', '--workdir=README.md'], ['--workdir', 'README.md', 'sweep']),
     'summary of no sweep': (['--mode=summary', '--workdir=tests'], ['--workdir', 'tests', 'no sweep']),
     'misspelt flag': (['--wrkdir=x'], ["'wrkdir'", 'workdir']),
     'wrong type': (['--config.train.num_updates=many'], ['config.train.num_updates', 'many']),

@@ -131,6 +131,11 @@ def test_a_share_needs_the_runs_without_and_with_all_pairs(tmp_path):
     (row,) = pairs_curve.curve(summary.find(points))
     assert row['nll_xy'] == 1
     assert math.isnan(row['share'])
+    # 'All' is what was asked for, not what is finished.
+    more = [{'objective.name': 'joint', 'data.num_pairs': n, 'seed': 0} for n in (0, 50, 400)]
+    points = sweep.make_points(BASE, more, tmp_path)
+    write_run(points[0], [-1], test)
+    assert all(math.isnan(r['share']) for r in pairs_curve.curve(summary.find(points)))
     assert np.isnan(row['nll_xy_stderr'])
 
 

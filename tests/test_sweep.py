@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -135,21 +136,46 @@ def test_points_that_can_share_an_update_are_grouped(tmp_path):
     assert sorted(len(g) for g in groups) == [4, 4]
     for group in groups:
         assert len({stacked.common(p.config).data.seed for p in group}) == 1
-    # A point that has begun alone goes on alone; a stack that has begun goes on as it was.
+    # A point that has begun alone goes on alone; a stack that has begun goes on as it was, also
+    # where its points have been given some of their checkpoints.
     (points[0].workdir / 'checkpoints').mkdir(parents=True)
     begun = tmp_path / 'stacks' / 'some'
     begun.mkdir(parents=True)
     (begun / 'points.json').write_text(json.dumps([p.workdir.name for p in points[1:3]]))
     groups = sweep._groups(points, tmp_path)
     assert [p.workdir for p in groups[0]] == [p.workdir for p in points[1:3]]
+    (points[1].workdir / 'checkpoints').mkdir(parents=True)
+    assert sweep._groups(points, tmp_path) == groups
     assert sum(map(len, groups)) == 6  # one of data.seed=0 is left by itself
+
+
+def test_a_stack_that_has_begun_is_not_begun_again_some_other_way(tmp_path):
+    points = sweep.make_points(BASE, sweep.parse_grid('seed=0,1,2'), tmp_path)
+    (tmp_path / 'stacks' / 'some').mkdir(parents=True)
+    names = [p.workdir.name for p in points]
+    (tmp_path / 'stacks' / 'some' / 'points.json').write_text(json.dumps(names))
+    for wanted, way in ((points, sweep.Way(jobs=2)), (points[:2], sweep.Way(stacked=True))):
+        with pytest.raises(InputError, match='begun to be trained as one'):
+            sweep.run_all(wanted, BASE, tmp_path, way, lambda overrides: [], None)
+    assert not (tmp_path / 'sweep.json').exists()
+
+
+def test_a_point_that_sets_nothing_is_the_base_and_long_names_are_refused():
+    assert names([{}, {'seed': 0}]) == ['base', 'seed=0']
+    many = {f'optimizer.{f}': 0.123456789 for f in ('learning_rate', 'momentum', 'decay')}
+    many |= {f'eval.{f}': 1234567 for f in ('batch_size', 'iw_samples', 'iw_chunk', 'iw_examples')}
+    many |= {f'model.{f}': 1234567 for f in ('latent_dim', 'hidden', 'feature_maps')}
+    with pytest.raises(InputError, match='letters; allowed: 240'):
+        names([many])
+    with pytest.raises(InputError, match='None given'):
+        names([{'train.batch.x': None}])
 
 
 class Ticks:
     """Commands of this Python, each with its output."""
 
     def __init__(self, folder, at_once=2):
-        self.folder, self.executor = folder, jobs.executor(None, at_once, {}, folder)
+        self.folder, self.executor = folder, jobs.executor(None, at_once, 9, {}, folder)
 
     def run(self, scripts, stop_request=lambda: None):
         commands = {name: [sys.executable, '-c', code] for name, code in scripts.items()}
@@ -184,6 +210,49 @@ time.sleep(60)
         Ticks(tmp_path).run({'one': code}, lambda: 15 if (tmp_path / 'began').exists() else None)
     assert stopped.value.number == 15
     assert (tmp_path / 'saved').exists()
+
+
+def test_a_job_of_a_cluster_saves_before_it_is_queued_again(tmp_path):
+    """What submitit calls in a signal's handler, as the command runs."""
+    code = f"""
+import pathlib, signal, sys, time
+folder = pathlib.Path({str(tmp_path)!r})
+if (folder / 'saved').exists():
+    (folder / 'finished').touch()
+    sys.exit()
+def save(*_):
+    (folder / 'saved').touch()
+    sys.exit(143)
+signal.signal(signal.SIGTERM, save)
+(folder / 'began').touch()
+time.sleep(60)
+"""
+    job = jobs.Command([sys.executable, '-c', code], tmp_path / 'output.txt')
+    again = []
+
+    class Requeued(Exception):
+        pass
+
+    def requeue(number, frame):
+        again.append(job.checkpoint())
+        raise Requeued  # submitit ends the process
+
+    previous = signal.signal(signal.SIGALRM, requeue)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 2)
+        with pytest.raises(Requeued):
+            job()
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    assert (tmp_path / 'saved').exists()
+    again[0].function()
+    assert (tmp_path / 'finished').exists()
+
+
+def test_a_job_of_a_cluster_that_fails_says_why(tmp_path):
+    command = [sys.executable, '-c', 'import sys; sys.exit("no such thing")']
+    with pytest.raises(RuntimeError, match='exit code 1: no such thing'):
+        jobs.Command(command, tmp_path / 'output.txt')()
 
 
 @pytest.fixture(scope='module')
