@@ -16,7 +16,7 @@ def get_config():
     config.experiment = 'pairs_curve_mnist5k'
     config.data.unpaired = 'all'
     config.model.network = 'dense'
-    config.train.num_updates = 4000
+    config.train.num_updates = 3000
     config.train.eval_every = 200
     config.train.patience = 5  # few pairs overfit long before many do
     return config
