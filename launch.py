@@ -90,7 +90,7 @@ def main(argv):
 def dispatch():
     """Reads the config, loads the data and does what --mode says."""
     from mmvae import config as config_module
-    from mmvae import run, tables
+    from mmvae import finished, run, tables
     from mmvae.types import InputError
 
     if _MODE.value == 'tables':
@@ -122,19 +122,19 @@ def dispatch():
     elif mode == 'figures':
         run.draw(config, workdir, data)
     elif mode == 'represent':
-        run.represent(config, workdir, data)
+        finished.represent(config, workdir, data)
     elif mode == 'quality':
-        run.measure_translations(
+        finished.measure_translations(
             config, workdir, data, _DATA_DIR.value, 1000 if _COUNT.value is None else _COUNT.value,
             _NUM_SAMPLES.value,
         )  # fmt: skip
     elif mode == 'translate':
         images, out = (Path(f.value) if f.value is not None else None for f in (_IMAGES, _OUT))
-        run.translate(config, workdir, data, run.TranslationRequest(
+        finished.translate(config, workdir, data, finished.TranslationRequest(
             _SOURCE.value, _TARGET.value, images, 10 if _COUNT.value is None else _COUNT.value, _NUM_SAMPLES.value, out
         ))  # fmt: skip
     else:
-        run.encode(config, workdir, data, _SPLIT.value)
+        finished.encode(config, workdir, data, _SPLIT.value)
 
 
 def run_sweep(folder, only_summary):

@@ -7,35 +7,24 @@ metrics.jsonl  bounds over updates; tensorboard/ has the same
 checkpoints/   the newest two and the best; one that could not be read is unreadable_STEP/
 figures/       pictures of the best checkpoint
 results.json   the bounds of the best checkpoint; written last
-representation.json, translation.json, translations/: of --mode=represent, quality, translate
+
+What else is made of a finished run, `finished.py` makes.
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import logging
 import signal
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from mmvae import data as data_sets
-from mmvae import (
-    evaluate,
-    figures,
-    keys,
-    metrics,
-    objectives,
-    parallel,
-    process,
-    representation,
-    translation,
-)
+from mmvae import evaluate, figures, metrics, objectives, parallel, process
 from mmvae import train as training
 from mmvae.checkpoint import Restored, open_checkpoints
 from mmvae.config import Config, check_against_data, check_devices, differences, parse
@@ -45,17 +34,6 @@ from mmvae.train import Stopped
 from mmvae.types import InputError, Params, RunError
 
 _log = logging.getLogger(__name__)
-
-
-class TranslationRequest(NamedTuple):
-    """What to translate: `count` test examples (0: all), or a folder of images."""
-
-    source: str
-    target: str
-    images: Path | None
-    count: int
-    num_samples: int
-    out: Path | None
 
 
 def read_config(workdir: Path) -> Config:
@@ -162,7 +140,7 @@ def train(config: Config, workdir: Path, data: DataSet) -> None:
             print(f'{workdir} is finished.')
             print(summary(results, workdir))
             return
-        with process.log_to(workdir / 'log.txt'), _failures(workdir):
+        with process.log_to(workdir / 'log.txt'), failures(workdir):
             if not _is_trained(config, results):
                 begin(config, workdir, data)
                 with (
@@ -180,13 +158,13 @@ def train(config: Config, workdir: Path, data: DataSet) -> None:
 
 def evaluate_run(config: Config, workdir: Path, data: DataSet) -> None:
     """Writes results.json from the best checkpoint and prints a summary."""
-    with _at_work(workdir):
+    with at_work(workdir):
         _measure(config, workdir, data)
 
 
 def draw(config: Config, workdir: Path, data: DataSet) -> None:
     """Writes the figures of the best checkpoint."""
-    with _at_work(workdir):
+    with at_work(workdir):
         _draw(config, workdir, data)
 
 
@@ -222,7 +200,7 @@ def _measure(config: Config, workdir: Path, data: DataSet) -> None:
     with metrics.progress_bar(count, 0, 'examples', 'test') as bar:
         measured = evaluate.report(evaluator, params, 'test', test, config.eval, bar.update)
     results = {
-        **_provenance(config, best),
+        **provenance(config, best),
         'updates': latest.step,
         'stopped_early': progress.is_exhausted(config.train.patience),
         'seconds': progress.seconds,
@@ -233,7 +211,7 @@ def _measure(config: Config, workdir: Path, data: DataSet) -> None:
     print(summary(results, workdir))
 
 
-def _provenance(config: Config, best: Restored) -> dict[str, Any]:
+def provenance(config: Config, best: Restored) -> dict[str, Any]:
     """Where numbers come from."""
     precision = jax.config.jax_default_matmul_precision or 'default'
     return {
@@ -250,7 +228,7 @@ def _provenance(config: Config, best: Restored) -> dict[str, Any]:
 
 def _draw(config: Config, workdir: Path, data: DataSet) -> None:
     model = build_model(config)
-    best = _best(config, model, workdir)
+    best = best_checkpoint(config, model, workdir)
     shown = np.arange(min(100, len(data.splits['test'].labels)))
     examples = evaluate.examples_of(data, 'test', shown)
     paths = figures.draw_all(
@@ -259,124 +237,6 @@ def _draw(config: Config, workdir: Path, data: DataSet) -> None:
     metrics.show_figures(workdir, best.step, paths)
     for path in paths:
         _log.info('figure: %s', path)
-
-
-def encode(config: Config, workdir: Path, data: DataSet, split: str) -> None:
-    """Writes latents_<split>.npz: mean, scale and a sample of q(z | each subset), labels, source.
-
-    Arrays are named mean_x, scale_x, sample_x, mean_y, ..., sample_xy, [N, D] each. Of a flow the
-    mean and scale are those of `flows.FlowPosterior`.
-    """
-    model = build_model(config)
-    with process.lock(workdir), _failures(workdir):
-        params = _best(config, model, workdir).state.evaluated
-        examples = evaluate.examples_of(data, split)
-        key = keys.evaluation_key(config.eval.seed, split)
-        arrays = evaluate.latents(model, params, examples, key, config.eval.batch_size)
-        arrays |= {'labels': data.splits[split].labels, 'source': data.splits[split].source}
-        path = workdir / f'latents_{split}.npz'
-        with metrics.replacing(path) as partial:
-            np.savez_compressed(partial, **arrays)
-    print(path)
-
-
-def represent(config: Config, workdir: Path, data: DataSet) -> None:
-    """Writes representation.json, the accuracies of Table 7.2, and prints them."""
-    _require_finished(workdir)
-
-    def classify(model, params):
-        seed, batch_size = config.eval.seed, config.eval.batch_size
-        return representation.classify(model, params, data, seed, batch_size)
-
-    _measure_part(config, workdir, 'representation', classify, representation.table)
-
-
-def _measure_part(
-    config: Config, workdir: Path, part: str,
-    measure: Callable[[MultimodalVAE, Params], list[dict[str, Any]]], table: Callable,
-) -> None:  # fmt: skip
-    """Writes PART.json, the rows that `measure` makes of the best checkpoint, and prints them."""
-    model = build_model(config)
-    with _at_work(workdir):
-        best = _best(config, model, workdir)
-        rows = measure(model, best.state.evaluated)
-        metrics.write_json(workdir / f'{part}.json', {**_provenance(config, best), part: rows})
-    print(metrics.table(table(rows)))
-
-
-def translate(config: Config, workdir: Path, data: DataSet, request: TranslationRequest) -> None:
-    """Writes translations.npz and translations.png to the folder asked for.
-
-    The arrays are those of `translation.Translation`; `names` has the files, or the places of the
-    test examples in their split.
-
-    Raises:
-      InputError: the run is not finished, a modality is unknown, an image is not one of it, or
-        the folder exists. Nothing has been written then.
-    """
-    model = build_model(config)
-    _require_finished(workdir)
-    source, target = request.source, request.target
-    translation.check_direction(model, source, target)
-    out = request.out or workdir / 'translations' / f'{source}_to_{target}'
-    if out.exists():
-        raise InputError(f'--out: {out} exists, and is not written over; give another folder')
-    if request.images is not None:
-        names, images = translation.read_images(request.images, model.modality(source))
-        key = keys.fold(jax.random.key(config.eval.seed), keys.FIGURES)
-        index = np.arange(len(images))
-    else:
-        chosen = evaluate.some_of(evaluate.examples_of(data, 'test'), request.count)
-        names, images, index = chosen.index, chosen.images[source], chosen.index
-        key = keys.evaluation_key(config.eval.seed, 'test')
-    with process.lock(workdir), _failures(workdir):
-        params = _best(config, model, workdir).state.evaluated
-        example_keys = jax.vmap(lambda i: keys.fold(key, i))(index)
-        with _writing_folder(out) as partial:
-            made = translation.translate(
-                model, params, images, example_keys, source, target, request.num_samples
-            )
-            arrays = {'names': np.array(names), **made._asdict()}
-            np.savez_compressed(partial / 'translations.npz', **arrays)
-            modalities = model.modality(source), model.modality(target)
-            figures.draw_translation(*modalities, made, partial / 'translations.png')
-    print(out)
-
-
-@contextlib.contextmanager
-def _writing_folder(out: Path) -> Iterator[Path]:
-    """A folder to write to, which becomes `out` once all is written."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.TemporaryDirectory(prefix=f'{out.name}.partial', dir=out.parent)
-    except OSError as error:
-        raise InputError(f'--out: {out} cannot be written ({error})') from error
-    with temporary as folder:
-        partial = Path(folder) / out.name
-        partial.mkdir()
-        yield partial
-        partial.rename(out)
-
-
-def measure_translations(
-    config: Config, workdir: Path, data: DataSet, data_dir: str | None, count: int, num_samples: int
-) -> None:
-    """Writes translation.json, how good the translations of test examples are, and prints it.
-
-    Raises:
-      InputError: the run is not finished, or of one modality. Nothing has been written then.
-    """
-    _require_finished(workdir)
-    translation.check_several(build_model(config))
-    # The classifier knows all digits, also where the model was not to see them.
-    every_digit = dataclasses.replace(config.data, train_digits=(), test_digits=())
-    classified = data if every_digit == config.data else data_sets.load(every_digit, data_dir)
-
-    def quality(model, params):
-        seed = config.eval.seed
-        return translation.quality(model, params, data, classified, seed, count, num_samples)
-
-    _measure_part(config, workdir, 'translation', quality, translation.table)
 
 
 def load(workdir: str | Path) -> tuple[MultimodalVAE, Params, Config]:
@@ -388,7 +248,7 @@ def load(workdir: str | Path) -> tuple[MultimodalVAE, Params, Config]:
     workdir = Path(workdir)
     config = read_config(workdir)
     model = build_model(config)
-    return model, _best(config, model, workdir).state.evaluated, config
+    return model, best_checkpoint(config, model, workdir).state.evaluated, config
 
 
 def summary(results: dict[str, Any], workdir: Path) -> str:
@@ -407,14 +267,14 @@ def summary(results: dict[str, Any], workdir: Path) -> str:
 
 
 @contextlib.contextmanager
-def _at_work(workdir: Path) -> Iterator[None]:
+def at_work(workdir: Path) -> Iterator[None]:
     """Alone in the folder of a run, with its log."""
-    with process.lock(workdir), process.log_to(workdir / 'log.txt'), _failures(workdir):
+    with process.lock(workdir), process.log_to(workdir / 'log.txt'), failures(workdir):
         yield
 
 
 @contextlib.contextmanager
-def _failures(workdir: Path) -> Iterator[None]:
+def failures(workdir: Path) -> Iterator[None]:
     """Says in the log how a run that stops can go on, and makes a failed write a `RunError`."""
     try:
         yield
@@ -432,7 +292,12 @@ def _failures(workdir: Path) -> Iterator[None]:
         ) from error
 
 
-def _require_finished(workdir: Path) -> None:
+def require_finished(workdir: Path) -> None:
+    """Checks that a run has results.
+
+    Raises:
+      InputError: it has none yet.
+    """
     if not _results(workdir):
         raise InputError(f'--workdir: {workdir} is not finished; the same training command ends it')
 
@@ -450,8 +315,12 @@ def _updates_made(workdir: Path) -> int:
     )
 
 
-def _best(config: Config, model: MultimodalVAE, workdir: Path) -> Restored:
-    """The best checkpoint of a run."""
+def best_checkpoint(config: Config, model: MultimodalVAE, workdir: Path) -> Restored:
+    """The best checkpoint of a run.
+
+    Raises:
+      InputError: there is none yet.
+    """
     folder = workdir / 'checkpoints'
     if _updates_made(workdir):
         with open_checkpoints(folder) as checkpoints:

@@ -19,7 +19,7 @@ LAYERS = {
     'model': 5,
     'objectives': 6,
     'evaluate': 7, 'train': 8, 'stacked': 9, 'representation': 8, 'translation': 9, 'figures': 10,
-    'jobs': 9, 'run': 11, 'sweep': 12, 'summary': 13,
+    'jobs': 9, 'run': 11, 'finished': 12, 'sweep': 12, 'summary': 13,
     '__init__': 14,
 }  # fmt: skip
 # The only file that may name these.
