@@ -120,17 +120,17 @@ class _Processes:
         is_cpu = parallel.backend() == 'cpu'
         self.at_once = min(at_once or (len(self._cores) if is_cpu else 1), count) or 1
         self._free = list(range(self.at_once))  # places
-        self._env = dict(os.environ)
+        self._env = {}
         if self.at_once > 1 and not is_cpu:
             share = f'{0.75 / self.at_once:.3f}'  # 0.75 is what JAX takes for itself
-            self._env.setdefault('XLA_PYTHON_CLIENT_MEM_FRACTION', share)
+            self._env = {'XLA_PYTHON_CLIENT_MEM_FRACTION': share}
 
     def start(self, name: str, command: Sequence[str], output: Path) -> Job:
         place = self._free.pop(0)
         with output.open('a') as file:
             process = subprocess.Popen(
                 command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                env=self._env, start_new_session=True,  # Ctrl-C is this process's to pass on
+                env={**self._env, **os.environ}, start_new_session=True,  # Ctrl-C is this process's to pass on
             )  # fmt: skip
         own = self._cores[place :: self.at_once]
         if 1 < self.at_once <= len(self._cores):

@@ -11,6 +11,7 @@ A point is a run like any other: it can be gone on with, measured and loaded alo
 
 import ast
 import contextlib
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -222,7 +223,9 @@ def value_text(value: Any) -> str:
     return str(value).replace('/', '_')
 
 
-def prepare(points: Sequence[Point], base: Mapping[str, Any], folder: Path, data_dir: str | None):
+def prepare(
+    points: Sequence[Point], base: Mapping[str, Any], folder: Path, data_dir: str | None
+) -> None:
     """Checks that all points can be run, before the first one is.
 
     Raises:
@@ -245,10 +248,12 @@ def prepare(points: Sequence[Point], base: Mapping[str, Any], folder: Path, data
         config = point.config
         try:
             check_devices(config, parallel.device_count())
-            if config.data not in loaded:
-                data = data_sets.load(config.data, data_dir)
-                loaded[config.data] = data.modalities, len(data.splits['train'].labels)
-            check_against_data(config, *loaded[config.data])
+            # What is checked does not depend on who is paired: that is not read again for each.
+            same = dataclasses.replace(config.data, seed=0, num_pairs=0, unpaired='rest')
+            if same not in loaded:
+                data = data_sets.load(same, data_dir)
+                loaded[same] = data.modalities, len(data.splits['train'].labels)
+            check_against_data(config, *loaded[same])
             run.check_folder(config, point.workdir)
             run.check_updates(config, point.workdir)
         except InputError as error:
@@ -278,13 +283,14 @@ def run_all(
 ) -> dict[str, str]:  # fmt: skip
     """Runs the points that are not finished; gives the names of those that failed, and why.
 
-    Points that were asked for in this folder before stay in its sweep.json, and are not run.
+    Points that were asked for in this folder before and are not now stay in its sweep.json.
 
     Args:
       command: the command that trains a point, but for its --workdir.
 
     Raises:
-      InputError: the folder is in use or cannot be written, or nothing can be stacked.
+      InputError: the folder is in use or cannot be written, nothing can be stacked, or a stack
+        that has begun would be left behind.
       train.Stopped: a signal asked for it; every point is saved, and the same command goes on.
     """
     waiting = [p for p in points if not run.is_finished(p.config, p.workdir)]
