@@ -11,7 +11,10 @@ with 16 maps takes 1.3 s; experiments/results has a smaller run, with
   --config.optimizer.averaging=0.995 --config.train.num_updates=3000
 
 which takes 28 minutes. As in the author's code, log p(y|z) and log p(x|z) of z from the *other*
-modality stay bad or get worse while the joint bound rises: see coloured_mnist_translation.py.
+modality stay bad or get worse while the joint bound rises: see coloured_mnist_translation.py and
+coloured_mnist_combined.py. The 1x1 convolution reaches the better bound for its time: in 24 minutes of
+one core, with both objectives, a joint bound of -986 on the validation set (750 updates), the
+3x3 block -1,382 (150 updates).
 """
 
 from experiments import base

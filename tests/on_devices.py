@@ -6,7 +6,8 @@ import sys
 
 
 def main(count, path):
-    os.environ['XLA_FLAGS'] = f'--xla_force_host_platform_device_count={count}'
+    flags = os.environ.get('XLA_FLAGS', '')
+    os.environ['XLA_FLAGS'] = f'{flags} --xla_force_host_platform_device_count={count}'
     import jax
     import jax.numpy as jnp
     import numpy as np
