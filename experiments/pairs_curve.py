@@ -14,7 +14,8 @@ of the gain
 
   F(N) = (NLL(0) - NLL(N)) / (NLL(0) - NLL(all))
 
-for each seed, where NLL is of (x, y) and NLL(0) := NLL_x + NLL_y of the run without pairs.
+for each seed, where NLL is of (x, y) and NLL(0) := NLL_x + NLL_y of the run without pairs. There is
+no share of a gain that is none: it is left out unless all pairs gain more than two standard errors.
 """
 
 import csv
@@ -88,11 +89,16 @@ def curve(found):
                 column: -sum(f.test[n]['mean'] for n in (with_pairs if pairs else without))
                 for column, (with_pairs, without) in NLL.items()
             }
+    gains = {  # (objective, seed) -> of all pairs over none, nats
+        (name, seed): own['nll_xy'] - values[name, most, seed]['nll_xy']
+        for (name, pairs, seed), own in values.items()
+        if pairs == 0 < most and (name, most, seed) in values
+    }
     for (name, _, seed), own in values.items():
-        none, every = values.get((name, 0, seed)), values.get((name, most, seed))
-        if none and every and most:
-            gain = none['nll_xy'] - every['nll_xy']
-            own['share'] = (none['nll_xy'] - own['nll_xy']) / gain
+        gain = metrics.Mean()
+        gain.add([g for (other, _), g in gains.items() if other == name])
+        if (name, seed) in gains and gain.mean > 2 * (gain.stderr or 0):
+            own['share'] = (values[name, 0, seed]['nll_xy'] - own['nll_xy']) / gains[name, seed]
     rows = []
     for name, pairs in sorted({key[:2] for key in values}):
         runs = [own for key, own in values.items() if key[:2] == (name, pairs)]
@@ -121,11 +127,14 @@ def draw(rows, path):
     matplotlib.use('agg')
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, 3, figsize=(15, 4.5), layout='constrained')
-    shown = (
+    shown = [
         ('NLL of (x, y), nats', {'nll_xy': '-'}),
         ('NLL of y given x, nats', {'nll_y_given_x': '-', 'translation_y_given_x': ':'}),
-        ('share of the gain F(N)', {'share': '-'}),
+    ]
+    if any(math.isfinite(row['share']) for row in rows):
+        shown.append(('share of the gain F(N)', {'share': '-'}))
+    figure, panels = pyplot.subplots(
+        1, len(shown), figsize=(5 * len(shown), 4.5), layout='constrained'
     )
     labels = {'nll_y_given_x': ', importance-weighted', 'translation_y_given_x': ', by translation'}
     counts = sorted({row['num_pairs'] for row in rows})

@@ -115,6 +115,11 @@ def test_the_curve_of_pairs_of_known_runs(tmp_path):
     assert none['nll_xy_stderr'] == pytest.approx(0.5)  # of 100 and 101: 0.707 / sqrt(2)
     assert some['share_stderr'] == 0
     assert none['nll_y_given_x'] == 60.5  # of y alone
+    # Where all pairs gain nothing there is no share of it.
+    assert all(math.isnan(r['share']) for r in pairs_curve.curve([
+        f._replace(test={**f.test, 'joint_iw': {'mean': -120.0 - f.point.config.seed}})
+        for f in summary.find(points)
+    ]))  # fmt: skip
     pairs_curve.write_csv([none, some, every], tmp_path / 'curve.csv')
     with (tmp_path / 'curve.csv').open(newline='') as file:
         assert [float(r['share']) for r in csv.DictReader(file)] == [0, 0.75, 1]
