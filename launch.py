@@ -97,12 +97,12 @@ def dispatch():
         print(tables.show(_DEFAULT.parent / 'results', _MARKDOWN.value))
         return
     mode, workdir = _MODE.value, Path(_WORKDIR.value) if _WORKDIR.value else None
+    for name in ('sweep', 'jobs', 'stacked', 'cluster', 'cluster_options'):
+        if flags.FLAGS[name].present and mode != 'sweep':
+            raise InputError(f'--{name}: given without --mode=sweep')
     if mode in ('sweep', 'summary'):
         run_sweep(workdir, only_summary=mode == 'summary')
         return
-    for name in ('sweep', 'jobs', 'stacked', 'cluster', 'cluster_options'):
-        if flags.FLAGS[name].present:
-            raise InputError(f'--{name}: given without --mode=sweep')
     tree = _CONFIG.value
     if mode != 'train' and workdir and config_path(sys.argv) is None:
         tree = run.read_config(workdir).to_dict()  # the run's own config, and the overrides

@@ -97,7 +97,8 @@ def curve(found):
     for (name, _, seed), own in values.items():
         gain = metrics.Mean()
         gain.add([g for (other, _), g in gains.items() if other == name])
-        if (name, seed) in gains and gain.mean > 2 * (gain.stderr or 0):
+        is_gain = gain.stderr is not None and gain.mean > 2 * gain.stderr
+        if (name, seed) in gains and is_gain:
             own['share'] = (values[name, 0, seed]['nll_xy'] - own['nll_xy']) / gains[name, seed]
     rows = []
     for name, pairs in sorted({key[:2] for key in values}):

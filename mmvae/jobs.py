@@ -26,6 +26,7 @@ CLUSTERS = ('slurm', 'local')
 _POLL_SECONDS = 1.0
 _SQUEUE_SECONDS = 15.0
 _GRACE_SECONDS = 300.0
+_RESULT_SECONDS = 60.0  # that a shared file system may take to show a file
 
 
 class Job(Protocol):
@@ -91,7 +92,7 @@ def run_all(
             bar.update(sum(counts.values()) - bar.n)
             if (number := stop_request()) is not None:
                 raise Stopped(bar.n, number)
-    finally:  # however this ends, no process is left behind
+    finally:  # no process is left behind, but by kill -9
         for job in running.values():
             job.stop()
         for job in running.values():
@@ -184,11 +185,15 @@ class Command:
                 self._command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
             )
         signal.signal(signal.SIGUSR2, handler)
-        while (code := self._process.poll()) is None:  # wait() would hold a lock; see below
-            time.sleep(0.2)
-        if code == 128 + signal.SIGTERM:
-            # It has saved. SLURM sends SIGTERM ahead of what puts the job into the queue again, and
-            # a result would end the job.
+        try:
+            while (code := self._process.poll()) is None:  # wait() would hold a lock; see below
+                time.sleep(0.2)
+        finally:  # submitit's local jobs are interrupted
+            if self._process.poll() is None:
+                self._process.terminate()
+        if code in (128 + signal.SIGTERM, -signal.SIGTERM):
+            # SLURM sends SIGTERM ahead of what puts the job into the queue again, and a result
+            # would end the job.
             time.sleep(_GRACE_SECONDS)
         if code:
             raise RuntimeError(_problem(code, self._output))
@@ -287,25 +292,31 @@ class _SlurmJob(_LocalJob):
     """A job of SLURM, which goes on whoever looks at it."""
 
     _asked = -math.inf
+    _left = math.inf  # when it was first seen to have left the queue
 
     @classmethod
     def find(cls, folder: Path, job_id: str | None) -> Job | None:
         import submitit
 
         job = cls(submitit.SlurmJob(folder, job_id)) if job_id else None
-        return job if job and not job._has_ended() else None
+        return job if job and job._is_queued() else None
 
     def _has_ended(self) -> bool:
         """Whether it has left a result or the queue; accounting (sacct) not every cluster has."""
         if self._job.paths.result_pickle.exists():
             return True
-        if time.monotonic() - self._asked < _SQUEUE_SECONDS:
-            return False
-        self._asked = time.monotonic()
+        now = time.monotonic()
+        if now - self._asked >= _SQUEUE_SECONDS:
+            self._asked = now
+            self._left = math.inf if self._is_queued() else min(self._left, now)
+        return now - self._left >= _RESULT_SECONDS
+
+    def _is_queued(self) -> bool:
         command = ['squeue', '--noheader', f'--jobs={self._job.job_id}']
         asked = subprocess.run(command, capture_output=True, text=True)
-        is_unknown = asked.returncode and 'invalid job id' in asked.stderr.lower()
-        return is_unknown or (not asked.returncode and not asked.stdout.strip())
+        if asked.returncode:  # of a job long gone; any other error says nothing of the job
+            return 'invalid job id' not in asked.stderr.lower()
+        return bool(asked.stdout.strip())
 
     def stop(self) -> None: ...
 

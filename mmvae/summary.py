@@ -57,10 +57,11 @@ def _find(point: Point, fields: Sequence[str]) -> Found:
     rows = metrics.read_metrics(workdir / 'metrics.jsonl')
     path = workdir / 'results.json'
     results = json.loads(path.read_text()) if path.is_file() else {}
-    if results:
+    made, wanted = results.get('updates'), config.train.num_updates
+    if results and (made in (None, wanted) or results['stopped_early']):
         status = 'finished'
     elif rows:
-        status = f'update {rows[-1]["step"]} of {config.train.num_updates}'
+        status = f'update {rows[-1]["step"]} of {wanted}'
     else:
         status = 'not started'
     validations = [r for r in rows if r['kind'] == 'validation']

@@ -234,7 +234,7 @@ def prepare(
     """
     before = _read(folder)
     is_free = not folder.exists() or (
-        folder.is_dir() and all(p.name == '.lock' for p in folder.iterdir())
+        folder.is_dir() and all(p.name in ('.lock', 'sweep.partial.json') for p in folder.iterdir())
     )
     if before is None and not is_free:
         raise InputError(f'--workdir: {folder} exists and is not the folder of a sweep')
@@ -324,9 +324,10 @@ def run_all(
         with tempfile.TemporaryDirectory(prefix='mmvae-compiled-') as compiled:
             if not way.cluster:  # points that differ in array arguments have one program
                 parallel.share_compilations(compiled)
+            # First those that want an accelerator's memory to themselves.
+            failed |= _run_processes(alone, folder, executor, command)
             for group in groups:
                 failed |= _run_stack(group, folder, data_dir)
-            failed |= _run_processes(alone, folder, executor, command)
         if waiting:
             seconds = time.perf_counter() - started
             print(f'{len(waiting) - len(failed)} points finished in {seconds:.0f} s')
@@ -400,8 +401,6 @@ def _run_stack(group: Sequence[Point], folder: Path, data_dir: str | None) -> di
     """Trains points as one, and measures them one after another."""
     names = [p.workdir.name for p in group]
     own = folder / 'stacks' / hashlib.sha256('\n'.join(names).encode()).hexdigest()[:8]
-    own.mkdir(parents=True, exist_ok=True)
-    metrics.write_json(own / 'points.json', names)
     config = group[0].config
     data = data_sets.load(config.data, data_dir)
     points = [stacked.Point(p.config, p.workdir) for p in group]
@@ -410,12 +409,22 @@ def _run_stack(group: Sequence[Point], folder: Path, data_dir: str | None) -> di
         for point in points:
             held.enter_context(process.lock(point.workdir))
         held.enter_context(process.log_to(folder / 'log.txt'))
+        held.enter_context(run.failures(folder))
+        if not (own / 'points.json').exists():  # what is left of one that was handed over
+            shutil.rmtree(own, ignore_errors=True)
+        own.mkdir(parents=True, exist_ok=True)
+        metrics.write_json(own / 'points.json', names)
+        opened = held.enter_context(open_checkpoints(own / 'checkpoints'))
+        if (made := opened.latest_step() or 0) > config.train.num_updates:
+            raise InputError(
+                f'config field train.num_updates: {config.train.num_updates} given; {title} in '
+                f'{folder} have made {made}, and a run can only go on'
+            )
         for point in points:
             run.check_split(point.workdir, data)
             run.begin(point.config, point.workdir, data)
         bar = metrics.progress_bar(config.train.num_updates, 0, 'updates', title)
-        checkpoints = open_checkpoints(own / 'checkpoints')
-        with bar, checkpoints as opened, process.stop_requests() as stop_request:
+        with bar, process.stop_requests() as stop_request:
             try:
                 stopped = stacked.train_stack(
                     points, run.build_model(config), data, opened, stop_request,
@@ -426,7 +435,9 @@ def _run_stack(group: Sequence[Point], folder: Path, data_dir: str | None) -> di
                     f'{title}: {str(error).splitlines()[0]}. --nostacked runs them one by one, '
                     'once the folder stacks is removed'
                 ) from error
-    shutil.rmtree(own)  # every point has its own checkpoints now
+    # Every point has its own checkpoints now. Without its points a stack has not begun.
+    (own / 'points.json').unlink()
+    shutil.rmtree(own)
     failed = {workdir.name: message for workdir, message in stopped.items()}
     for point in points:
         if point.workdir.name not in failed:

@@ -6,8 +6,8 @@ import sys
 
 
 def main(count, path):
-    flags = os.environ.get('XLA_FLAGS', '')
-    os.environ['XLA_FLAGS'] = f'{flags} --xla_force_host_platform_device_count={count}'
+    # Without the suite's flag: rounding differs more between less optimised programs.
+    os.environ['XLA_FLAGS'] = f'--xla_force_host_platform_device_count={count}'
     import jax
     import jax.numpy as jnp
     import numpy as np
