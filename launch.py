@@ -90,7 +90,9 @@ def main(argv):
 def dispatch():
     """Reads the config, loads the data and does what --mode says."""
     from mmvae import config as config_module
-    from mmvae import finished, run, tables
+    from mmvae.analysis import tables
+    from mmvae.run import folder as run
+    from mmvae.run import measure as finished
     from mmvae.types import InputError
 
     if _MODE.value == 'tables':
@@ -140,7 +142,10 @@ def dispatch():
 def run_sweep(folder, only_summary):
     """Runs the points of a sweep, and says what those in its folder have found."""
     from mmvae import config as config_module
-    from mmvae import parallel, run, summary, sweep
+    from mmvae.run import folder as run
+    from mmvae.sweep import points as sweep
+    from mmvae.sweep import summary
+    from mmvae.system import parallel
     from mmvae.types import InputError
 
     base = _CONFIG.value.to_dict()

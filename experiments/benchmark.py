@@ -29,14 +29,17 @@ import numpy as np
 from absl import app, flags, logging
 
 from experiments import base, coloured_mnist, mnist_ar_cnn_vae, mnist_cnn_vae, mnist_vae
-from mmvae import autoregressive, parallel, run, stacked, train
 from mmvae import config as config_module
+from mmvae import stacked, train
 from mmvae.data import DataSet, Split, modalities, pairing
 from mmvae.data.streams import make_streams
-from mmvae.distributions import outputs_per_element
-from mmvae.metrics import table
-from mmvae.model import MultimodalVAE, generator, observe
+from mmvae.model import autoregressive
+from mmvae.model.distributions import outputs_per_element
+from mmvae.model.vae import MultimodalVAE, generator, observe
 from mmvae.optimizer import rmsprop_nesterov
+from mmvae.run import folder as run
+from mmvae.system import parallel
+from mmvae.system.metrics import table
 from mmvae.types import InputError
 
 _JSON = flags.DEFINE_string('json', None, 'Also writes the numbers to this file.')

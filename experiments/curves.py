@@ -12,7 +12,9 @@ from pathlib import Path
 
 from absl import app, flags
 
-from mmvae import evaluate, metrics, run
+from mmvae import evaluate
+from mmvae.run import folder as run
+from mmvae.system import metrics
 from mmvae.types import InputError
 
 _FIGURE = flags.DEFINE_string('figure', 'curves.png', 'The figure to write.')

@@ -26,8 +26,9 @@ from pathlib import Path
 from absl import app, flags
 
 from experiments import mnist_halves
-from mmvae import metrics, summary
-from mmvae import sweep as sweeps
+from mmvae.sweep import points as sweeps
+from mmvae.sweep import summary
+from mmvae.system import metrics
 from mmvae.types import InputError
 
 NUM_PAIRS = (0, 50, 100, 300, 1000, 3000, 10000, 50000)

@@ -1,13 +1,16 @@
 """Semi-supervised multimodal learning with generative models.
 
 `mmvae.load(workdir)` gives the model of a run, its parameters and its config.
+
+A package or module imports from what stands before it (commas: not from each other):
+types < keys < config < system < data < model < objectives < optimizer, evaluate < train < stacked < analysis < run < sweep
 """
 
 __version__ = '0.1.0'
 
 
 def load(workdir):
-    """(model, params, config) of a run: see `mmvae.run.load`."""
-    from mmvae import run
+    """(model, params, config) of a run: see `mmvae.run.folder.load`."""
+    from mmvae.run import folder
 
-    return run.load(workdir)
+    return folder.load(workdir)

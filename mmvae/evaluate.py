@@ -24,12 +24,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmvae import keys, objectives, parallel
+from mmvae import keys, objectives
 from mmvae.config import Config, EvalConfig
 from mmvae.data import DataSet
-from mmvae.metrics import Means
-from mmvae.model import MultimodalVAE, observe
+from mmvae.model.vae import MultimodalVAE, observe
 from mmvae.objectives import Terms
+from mmvae.system import parallel
+from mmvae.system.metrics import Means
 from mmvae.types import Array, Key, Observed, Params
 
 

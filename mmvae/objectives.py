@@ -11,8 +11,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mmvae.distributions import DiagonalGaussian
-from mmvae.flows import FlowPosterior
+from mmvae.model.distributions import DiagonalGaussian
+from mmvae.model.flows import FlowPosterior
 from mmvae.types import Array, Key, Observed
 
 Posterior = DiagonalGaussian | FlowPosterior

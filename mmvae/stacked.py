@@ -19,11 +19,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmvae import evaluate, layers, metrics, parallel, train
-from mmvae.checkpoint import Checkpoints, open_checkpoints
+from mmvae import evaluate, train
 from mmvae.config import Config
 from mmvae.data import DataSet
-from mmvae.model import MultimodalVAE
+from mmvae.model import layers
+from mmvae.model.vae import MultimodalVAE
+from mmvae.system import metrics, parallel
+from mmvae.system.checkpoint import Checkpoints, open_checkpoints
 from mmvae.train import Progress, Stopped, TrainState
 from mmvae.types import Array, RunError
 

@@ -17,13 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from mmvae import evaluate, keys, metrics, objectives, parallel
-from mmvae.checkpoint import Checkpoints
+from mmvae import evaluate, keys, objectives
 from mmvae.config import Config, TrainConfig
 from mmvae.data import DataSet
 from mmvae.data.streams import FEEDS, PAIRED, initial_rows, make_streams
-from mmvae.model import MultimodalVAE, init_params, observe
+from mmvae.model.vae import MultimodalVAE, init_params, observe
 from mmvae.optimizer import Averaged, rmsprop_nesterov
+from mmvae.system import metrics, parallel
+from mmvae.system.checkpoint import Checkpoints
 from mmvae.types import Array, Key, Observed, Params, RunError
 
 _log = logging.getLogger(__name__)

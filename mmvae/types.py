@@ -22,7 +22,7 @@ class Modality(NamedTuple):
     Attributes:
       name: what the user calls it, for example 'x'.
       shape: (H, W, C) of one example.
-      likelihood: a name in `mmvae.distributions.LIKELIHOODS`.
+      likelihood: a name in `mmvae.model.distributions.LIKELIHOODS`.
       num_values: how many values an element takes; 2 for binary pixels.
     """
 

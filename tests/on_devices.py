@@ -13,10 +13,11 @@ def main(count, path):
     import numpy as np
     import optax
 
-    from mmvae import objectives, parallel, train
+    from mmvae import objectives, train
     from mmvae.data.streams import ResidentFeed, make_streams
-    from mmvae.model import MultimodalVAE
+    from mmvae.model.vae import MultimodalVAE
     from mmvae.optimizer import rmsprop_nesterov
+    from mmvae.system import parallel
     from tests import small
 
     assert parallel.device_count() == count

@@ -10,7 +10,7 @@ from experiments import base
 from mmvae import config as config_module
 from mmvae.config import ModelConfig
 from mmvae.data import DataSet, Split, pairing
-from mmvae.model import MultimodalVAE, init_params
+from mmvae.model.vae import MultimodalVAE, init_params
 from mmvae.types import Modality
 
 MODEL = ModelConfig(network='conv', latent_dim=3, hidden=5, feature_maps=2, strides=(2, 1))

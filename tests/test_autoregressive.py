@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmvae import autoregressive
 from mmvae.config import ModelConfig
-from mmvae.distributions import make_likelihood
-from mmvae.networks import generation_network
+from mmvae.model import autoregressive
+from mmvae.model.distributions import make_likelihood
+from mmvae.model.networks import generation_network
 from mmvae.types import InputError, Modality
 
 BINARY = Modality('x', (5, 7, 1))

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmvae.checkpoint import open_checkpoints
+from mmvae.system.checkpoint import open_checkpoints
 from mmvae.types import RunError
 
 
@@ -64,7 +64,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_it_used(tmp_pat
 
 def test_changed_bits_are_noticed(tmp_path, monkeypatch):
     save_some(tmp_path, {1: -9.0, 2: -3.0})
-    from mmvae import checkpoint
+    from mmvae.system import checkpoint
 
     whole = checkpoint._checksum
     monkeypatch.setattr(

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from mmvae import distributions
-from mmvae.distributions import Bernoulli, Categorical, DiagonalGaussian, Linear, make_likelihood
+from mmvae.model import distributions
+from mmvae.model.distributions import (
+    Bernoulli,
+    Categorical,
+    DiagonalGaussian,
+    Linear,
+    make_likelihood,
+)
 from mmvae.types import Modality
 
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import pytest
 
 from mmvae import evaluate, keys, objectives
 from mmvae.config import ModelConfig
-from mmvae.model import observe
+from mmvae.model.vae import observe
 from tests import small
 
 CONFIG = small.make_config(eval__batch_size=8, eval__iw_samples=6, eval__iw_chunk=4).eval

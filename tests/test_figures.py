@@ -7,9 +7,10 @@ import pytest
 from scipy.special import expit
 from scipy.stats import norm
 
-from mmvae import autoregressive, figures
-from mmvae.distributions import kl
-from mmvae.model import MultimodalVAE
+from mmvae.analysis import figures
+from mmvae.model import autoregressive
+from mmvae.model.distributions import kl
+from mmvae.model.vae import MultimodalVAE
 from mmvae.types import Modality
 from tests import small
 

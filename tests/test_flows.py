@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmvae.distributions import DiagonalGaussian
-from mmvae.flows import Flow, FlowPosterior
-from mmvae.model import MultimodalVAE, init_params
+from mmvae.model.distributions import DiagonalGaussian
+from mmvae.model.flows import Flow, FlowPosterior
+from mmvae.model.vae import MultimodalVAE, init_params
 from tests.small import BINARY, MODEL, make_model
 
 D = 5

@@ -1,9 +1,9 @@
 import jax
 import numpy as np
 
-from mmvae.distributions import log_softplus
-from mmvae.fusion import MergedPosterior
-from mmvae.layers import Dense
+from mmvae.model.distributions import log_softplus
+from mmvae.model.fusion import MergedPosterior
+from mmvae.model.layers import Dense
 
 NAMES = ('x', 'y', 'w')
 H = {

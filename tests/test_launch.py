@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import mmvae
-from mmvae import metrics
+from mmvae.system import metrics
 
 ROOT = Path(__file__).parent.parent
 TINY = [

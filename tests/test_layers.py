@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 from jax import lax
 
-from mmvae.layers import Conv, ConvTranspose, Dense, MaskedConv, channel_of, convolve_transpose
+from mmvae.model.layers import (
+    Conv,
+    ConvTranspose,
+    Dense,
+    MaskedConv,
+    channel_of,
+    convolve_transpose,
+)
 from tests import small
 
 LAYERS = {

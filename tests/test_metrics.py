@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from mmvae import metrics
+from mmvae.system import metrics
 
 
 def test_means_merge_into_the_mean_of_all():

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmvae.model import generator, observe, pictures
+from mmvae.model.vae import generator, observe, pictures
 from mmvae.types import Modality
 from tests import small
 

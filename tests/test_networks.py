@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmvae import networks
 from mmvae.config import ModelConfig
+from mmvae.model import networks
 from mmvae.types import Modality
 
 

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from mmvae import config, objectives
-from mmvae.distributions import DiagonalGaussian
+from mmvae.model.distributions import DiagonalGaussian
 from mmvae.objectives import OBJECTIVES, Terms
 
 D = 2

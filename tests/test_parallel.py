@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmvae import parallel
+from mmvae.system import parallel
 
 
 @pytest.mark.parametrize('piece', [1, 3, 7, 8, None])

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mmvae import evaluate, representation
+from mmvae import evaluate
+from mmvae.analysis import representation
 from mmvae.data import DataSet, Split, pairing
 from mmvae.types import InputError, Modality
 from tests import small

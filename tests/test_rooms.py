@@ -7,73 +7,81 @@ from pathlib import Path
 
 import pytest
 
+import mmvae
+
 ROOT = Path(__file__).parent.parent
-# A module imports from lower layers only.
-LAYERS = {
-    'types': 0,
-    'config': 1, 'keys': 1, 'distributions': 1, 'layers': 1, 'parallel': 1, 'checkpoint': 1,
-    'metrics': 1, 'process': 1,
-    'optimizer': 2, 'tables': 2, 'autoregressive': 2, 'flows': 2, 'data.pairing': 1, 'data.coloured_mnist': 1, 'data.mnist': 2,
-    'networks': 3, 'data': 3, 'data.streams': 3,
-    'fusion': 4,
-    'model': 5,
-    'objectives': 6,
-    'evaluate': 7, 'train': 8, 'stacked': 9, 'representation': 8, 'translation': 9, 'figures': 10,
-    'jobs': 9, 'run': 11, 'finished': 12, 'sweep': 12, 'summary': 13,
-    '__init__': 14,
-}  # fmt: skip
 # The only file that may name these.
 OWNERS = {
-    'pmap': 'parallel.py',
-    'orbax': 'checkpoint.py',
-    'submitit': 'jobs.py',
+    'pmap': 'system/parallel.py',
+    'orbax': 'system/checkpoint.py',
+    'submitit': 'sweep/workers.py',
     'ml_collections': None,
 }
 
 
-def modules():
-    for path in sorted((ROOT / 'mmvae').rglob('*.py')):
-        name = '.'.join(path.relative_to(ROOT / 'mmvae').with_suffix('').parts)
-        yield (name.removesuffix('.__init__') if name != '__init__' else name), path
+def read_order():
+    """Room -> its place, from the line of the package's docstring that has the order."""
+    (line,) = [line for line in mmvae.__doc__.splitlines() if line.startswith('types < ')]
+    groups = [group.split(',') for group in line.split('<')]
+    return {room.strip(): place for place, group in enumerate(groups) for room in group}
+
+
+ORDER = read_order()
+MODULES = {
+    '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__'): path
+    for path in sorted((ROOT / 'mmvae').rglob('*.py'))
+}
+
+
+def get_room(module):
+    return module.split('.')[1]
 
 
 def imports(path):
-    """Full names of all that a file imports, also inside its functions."""
+    """The modules of this package that a file imports, also inside its functions."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield from (f'{node.module}.{alias.name}' for alias in node.names)
+            names = [f'{node.module}.{alias.name}' for alias in node.names]
+        else:
+            continue
+        yield from names
 
 
-def room(name):
-    """The module of this package that an imported name is or lies in, or None."""
-    if name.split('.')[0] != 'mmvae':
-        return None
-    parts = name.split('.')[1:]
-    return next(
-        '.'.join(parts[:n]) for n in range(len(parts), 0, -1) if '.'.join(parts[:n]) in LAYERS
-    )
+def modules_imported(path):
+    for name in imports(path):
+        parts = name.split('.')
+        prefixes = ['.'.join(parts[:n]) for n in range(len(parts), 0, -1)]
+        if known := next((p for p in prefixes if p in MODULES), None):
+            yield known
 
 
-def test_every_module_has_a_layer():
-    assert {name for name, _ in modules()} == set(LAYERS)
+def test_every_module_has_a_room_in_the_order():
+    assert {get_room(name) for name in MODULES if name != 'mmvae'} == set(ORDER)
 
 
-@pytest.mark.parametrize(
-    ('name', 'path'), list(modules()), ids=lambda value: str(value).split('/')[-1]
-)
-def test_a_module_imports_from_lower_layers(name, path):
-    for imported in imports(path):
-        other = room(imported)
-        if other is not None:
-            assert LAYERS[other] < LAYERS[name], f'{name} imports {imported}'
+@pytest.mark.parametrize('module', [name for name in MODULES if name != 'mmvae'])
+def test_a_module_imports_from_earlier_rooms(module):
+    room = get_room(module)
+    for other in modules_imported(MODULES[module]):
+        assert other != 'mmvae', f'{module} imports the package'
+        if get_room(other) != room:
+            assert ORDER[get_room(other)] < ORDER[room], f'{module} imports {other}'
+
+
+def test_modules_of_a_room_do_not_import_each_other_in_a_circle():
+    graph = {name: set(modules_imported(path)) - {name} for name, path in MODULES.items()}
+    while leaves := [name for name, others in graph.items() if not others & set(graph)]:
+        for name in leaves:
+            del graph[name]
+    assert not graph
 
 
 @pytest.mark.parametrize('word', OWNERS)
 def test_some_names_have_one_owner(word):
-    for _, path in modules():
-        if path.name != OWNERS[word]:
+    for path in MODULES.values():
+        if str(path.relative_to(ROOT / 'mmvae')) != OWNERS[word]:
             names = {
                 n.attr
                 for n in ast.walk(ast.parse(path.read_text()))
@@ -84,10 +92,9 @@ def test_some_names_have_one_owner(word):
 
 
 def test_no_import_needs_tensorflow():
-    names = [f'mmvae.{name}'.removesuffix('.__init__') for name in LAYERS]
     code = (
         'import sys\n'
         "sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None\n"
-        f'import launch, {", ".join(names)}\n'
+        f'import launch, {", ".join(MODULES)}\n'
     )
     subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmvae import layers, stacked, train
-from mmvae.checkpoint import open_checkpoints
-from mmvae.metrics import read_metrics
-from mmvae.model import MultimodalVAE
+from mmvae import stacked, train
+from mmvae.model import layers
+from mmvae.model.vae import MultimodalVAE
+from mmvae.system.checkpoint import open_checkpoints
+from mmvae.system.metrics import read_metrics
 from tests import small
 
 DATA = small.make_data()

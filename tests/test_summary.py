@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from experiments import base, pairs_curve
-from mmvae import summary, sweep
+from mmvae.sweep import points as sweep
+from mmvae.sweep import summary
 from mmvae.types import InputError
 
 BASE = base.get_config().to_dict()

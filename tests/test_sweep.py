@@ -10,7 +10,9 @@ import pytest
 from tqdm import tqdm
 
 from experiments import base, mnist5k
-from mmvae import jobs, stacked, sweep
+from mmvae import stacked
+from mmvae.sweep import points as sweep
+from mmvae.sweep import workers as jobs
 from mmvae.types import InputError
 from tests.test_launch import TINY, launch
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from mmvae import tables
+from mmvae.analysis import tables
 from mmvae.types import InputError
 
 

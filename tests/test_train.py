@@ -6,12 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmvae import distributions, evaluate, keys, objectives, parallel, train
-from mmvae.checkpoint import open_checkpoints
+from mmvae import evaluate, keys, objectives, train
 from mmvae.data.streams import ResidentFeed, make_streams
-from mmvae.metrics import read_metrics
-from mmvae.model import MultimodalVAE, observe
+from mmvae.model import distributions
+from mmvae.model.vae import MultimodalVAE, observe
 from mmvae.optimizer import rmsprop_nesterov
+from mmvae.system import parallel
+from mmvae.system.checkpoint import open_checkpoints
+from mmvae.system.metrics import read_metrics
 from mmvae.types import RunError
 from tests import small
 

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from mmvae import data as data_sets
-from mmvae import keys, translation
+from mmvae import keys
+from mmvae.analysis import translation
 from mmvae.data import coloured_mnist
-from mmvae.model import observe
+from mmvae.model.vae import observe
 from mmvae.types import InputError, Modality
 from tests import small
 

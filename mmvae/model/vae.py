@@ -7,12 +7,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mmvae import autoregressive, keys
+from mmvae import keys
 from mmvae.config import ModelConfig
-from mmvae.distributions import DiagonalGaussian, Likelihood, make_likelihood
-from mmvae.flows import FlowPosterior
-from mmvae.fusion import MergedPosterior
-from mmvae.networks import PosteriorHead, generation_network, inference_network
+from mmvae.model import autoregressive
+from mmvae.model.distributions import DiagonalGaussian, Likelihood, make_likelihood
+from mmvae.model.flows import FlowPosterior
+from mmvae.model.fusion import MergedPosterior
+from mmvae.model.networks import PosteriorHead, generation_network, inference_network
 from mmvae.types import Array, Key, Modality, Observed, Params
 
 
@@ -112,7 +113,7 @@ class MultimodalVAE(nn.Module):
         else:
             raise ValueError(
                 'an autoregressive p(x | z) is given for values of x: decode(z, x). '
-                'mmvae.autoregressive draws samples from it'
+                'mmvae.model.autoregressive draws samples from it'
             )
         return {n: make_likelihood(self.modality(n), u) for n, u in outputs.items()}
 

@@ -10,12 +10,12 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 
-from mmvae import distributions
-from mmvae.autoregressive import AutoregressiveDecoder
 from mmvae.config import ModelConfig
-from mmvae.distributions import DiagonalGaussian, Linear
-from mmvae.flows import Flow, FlowPosterior
-from mmvae.layers import Conv, ConvTranspose, Dense
+from mmvae.model import distributions
+from mmvae.model.autoregressive import AutoregressiveDecoder
+from mmvae.model.distributions import DiagonalGaussian, Linear
+from mmvae.model.flows import Flow, FlowPosterior
+from mmvae.model.layers import Conv, ConvTranspose, Dense
 from mmvae.types import Array, Modality
 
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import flax.linen as nn
 
-from mmvae.distributions import DiagonalGaussian
-from mmvae.flows import FlowPosterior
-from mmvae.layers import Dense
-from mmvae.networks import PosteriorHead
+from mmvae.model.distributions import DiagonalGaussian
+from mmvae.model.flows import FlowPosterior
+from mmvae.model.layers import Dense
+from mmvae.model.networks import PosteriorHead
 from mmvae.types import Array
 
 

@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmvae import autoregressive, keys, metrics
-from mmvae.distributions import DiagonalGaussian, kl, outputs_per_element
+from mmvae import keys
+from mmvae.analysis.translation import Translation
 from mmvae.evaluate import Examples
-from mmvae.model import MultimodalVAE, generator, observe, pictures
-from mmvae.translation import Translation
+from mmvae.model import autoregressive
+from mmvae.model.distributions import DiagonalGaussian, kl, outputs_per_element
+from mmvae.model.vae import MultimodalVAE, generator, observe, pictures
+from mmvae.system import metrics
 from mmvae.types import Array, Modality, Params
 
 _GREY = 0.5

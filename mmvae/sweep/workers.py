@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from mmvae import metrics, parallel
+from mmvae.system import metrics, parallel
 from mmvae.train import Stopped
 from mmvae.types import InputError, RunError
 
@@ -236,7 +236,7 @@ class _Cluster:
         self._submitted = {'slurm': _SlurmJob, 'local': _LocalJob}[cluster]
         self._failed_job = submitit.core.utils.FailedJobError
         # For the job, which imports this module.
-        root = str(Path(__file__).resolve().parent.parent)
+        root = str(Path(__file__).resolve().parents[2])
         os.environ['PYTHONPATH'] = os.pathsep.join(
             filter(None, [root, os.environ.get('PYTHONPATH')])
         )

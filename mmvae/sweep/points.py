@@ -25,9 +25,12 @@ from typing import Any, NamedTuple
 import jax
 
 from mmvae import data as data_sets
-from mmvae import jobs, metrics, parallel, process, run, stacked
-from mmvae.checkpoint import open_checkpoints
+from mmvae import stacked
 from mmvae.config import Config, check_against_data, check_devices, differences, get_field, parse
+from mmvae.run import folder as run
+from mmvae.sweep import workers as jobs
+from mmvae.system import metrics, parallel, process
+from mmvae.system.checkpoint import open_checkpoints
 from mmvae.types import InputError, RunError
 
 Overrides = Mapping[str, Any]  # field -> value

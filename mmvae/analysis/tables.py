@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmvae import metrics
+from mmvae.system import metrics
 from mmvae.types import InputError
 
 Rows = Sequence[Sequence[str]]

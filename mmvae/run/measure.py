@@ -17,10 +17,13 @@ import jax
 import numpy as np
 
 from mmvae import data as data_sets
-from mmvae import evaluate, figures, keys, metrics, process, representation, run, translation
+from mmvae import evaluate, keys
+from mmvae.analysis import figures, representation, translation
 from mmvae.config import Config
 from mmvae.data import DataSet
-from mmvae.model import MultimodalVAE
+from mmvae.model.vae import MultimodalVAE
+from mmvae.run import folder as run
+from mmvae.system import metrics, process
 from mmvae.types import InputError, Params
 
 

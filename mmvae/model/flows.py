@@ -11,8 +11,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from mmvae.distributions import DiagonalGaussian
-from mmvae.layers import MaskedDense
+from mmvae.model.distributions import DiagonalGaussian
+from mmvae.model.layers import MaskedDense
 from mmvae.types import Array, Key, Params
 
 

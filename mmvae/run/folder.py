@@ -24,12 +24,14 @@ import jax
 import numpy as np
 
 from mmvae import data as data_sets
-from mmvae import evaluate, figures, metrics, objectives, parallel, process
+from mmvae import evaluate, objectives
 from mmvae import train as training
-from mmvae.checkpoint import Restored, open_checkpoints
+from mmvae.analysis import figures
 from mmvae.config import Config, check_against_data, check_devices, differences, parse
 from mmvae.data import DataSet
-from mmvae.model import MultimodalVAE
+from mmvae.model.vae import MultimodalVAE
+from mmvae.system import metrics, parallel, process
+from mmvae.system.checkpoint import Restored, open_checkpoints
 from mmvae.train import Stopped
 from mmvae.types import InputError, Params, RunError
 

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from mmvae import keys
+from mmvae.analysis.representation import fit
 from mmvae.data import DataSet, coloured_mnist
 from mmvae.evaluate import examples_of, some_of
-from mmvae.metrics import Means, number
-from mmvae.model import MultimodalVAE, moments, observe, pictures
-from mmvae.representation import fit
+from mmvae.model.vae import MultimodalVAE, moments, observe, pictures
+from mmvae.system.metrics import Means, number
 from mmvae.types import InputError, Key, Modality, Params
 
 IMAGE_FILES = ('.png', '.jpg', '.jpeg')

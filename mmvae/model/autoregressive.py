@@ -26,8 +26,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmvae.distributions import Linear, make_likelihood, outputs_per_element
-from mmvae.layers import Conv, MaskedConv
+from mmvae.model.distributions import Linear, make_likelihood, outputs_per_element
+from mmvae.model.layers import Conv, MaskedConv
 from mmvae.types import Array, InputError, Key, Modality, Params, RunError
 
 

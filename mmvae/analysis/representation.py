@@ -15,7 +15,7 @@ import numpy as np
 from mmvae import evaluate, keys
 from mmvae.data import DataSet
 from mmvae.evaluate import Examples
-from mmvae.model import MultimodalVAE
+from mmvae.model.vae import MultimodalVAE
 from mmvae.types import InputError, Params
 
 _log = logging.getLogger(__name__)

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmvae import evaluate, metrics, tables
+from mmvae import evaluate
+from mmvae.analysis import tables
 from mmvae.config import get_field
-from mmvae.sweep import Point, value_text
+from mmvae.sweep.points import Point, value_text
+from mmvae.system import metrics
 
 # Fields whose values are repetitions, to be averaged over.
 SEEDS = ('seed', 'data.seed')

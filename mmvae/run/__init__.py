@@ -1,0 +1,1 @@
+"""A run is a folder: `folder` makes and reads it, `measure` makes what else is in it."""

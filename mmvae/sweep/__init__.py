@@ -1,0 +1,1 @@
+"""Many runs in one folder: its points, the processes that train them, what they found."""

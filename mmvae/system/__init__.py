@@ -1,0 +1,1 @@
+"""Everything that is not science: devices, checkpoints, metrics and the process."""
