@@ -11,11 +11,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mmvae.model.distributions import DiagonalGaussian
-from mmvae.model.flows import FlowPosterior
+from mmvae.model.posteriors import Posterior
 from mmvae.types import Array, Key, Observed
-
-Posterior = DiagonalGaussian | FlowPosterior
 
 
 class Terms(NamedTuple):

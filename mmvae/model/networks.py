@@ -1,20 +1,18 @@
 """The inference and generation networks of section 5.5, tables 5.1, 5.2, 5.4 and 5.5.
 
 All take one example or a batch. Inference networks give h, the output of the last
-hidden layer; `PosteriorHead` makes a posterior of it. Sizes of images are free: an
+hidden layer; `posteriors.PosteriorHead` makes a posterior of it. Sizes of images are free: an
 encoder's strides give the sizes that the mirrored decoder comes back through.
 """
 
 import math
 
 import flax.linen as nn
-import jax.numpy as jnp
 
 from mmvae.config import ModelConfig
 from mmvae.model import distributions
 from mmvae.model.autoregressive import AutoregressiveDecoder
-from mmvae.model.distributions import DiagonalGaussian, Linear
-from mmvae.model.flows import Flow, FlowPosterior
+from mmvae.model.distributions import Linear
 from mmvae.model.layers import Conv, ConvTranspose, Dense
 from mmvae.types import Array, Modality
 
@@ -63,32 +61,6 @@ class ConvEncoder(nn.Module):
             x = nn.elu(ResidualBlock(self.feature_maps, stride)(x))
         u = x.reshape(*x.shape[:-3], -1)
         return nn.elu(Dense(self.hidden)(u))
-
-
-class PosteriorHead(nn.Module):
-    """The last row of tables 5.1 to 5.3: linear mu, and sigma by linear and softplus.
-
-    With `flow_steps` a flow follows, whose networks have one layer as wide as h.
-    """
-
-    latent_dim: int
-    flow_steps: int = 0
-
-    @nn.compact
-    def __call__(self, h: Array) -> DiagonalGaussian | FlowPosterior:
-        mean = Dense(self.latent_dim, name='mean')(h)
-        log_scale = distributions.log_softplus(Dense(self.latent_dim, name='scale')(h))
-        # Beyond this 1 / sigma overflows; the KL is then 80 nats in this one dimension.
-        log_scale = jnp.maximum(log_scale, -80.0)
-        base = DiagonalGaussian(mean, log_scale)
-        if not self.flow_steps:
-            return base
-        flow = Flow(self.flow_steps, h.shape[-1], name='flow')
-        if self.is_initializing():
-            flow(mean, h)
-        # Apart from this module, so that the posterior outlives the call.
-        flow, variables = flow.unbind()
-        return FlowPosterior(base, h, variables['params'], flow)
 
 
 class DenseDecoder(nn.Module):

@@ -11,9 +11,8 @@ from mmvae import keys
 from mmvae.config import ModelConfig
 from mmvae.model import autoregressive
 from mmvae.model.distributions import DiagonalGaussian, Likelihood, make_likelihood
-from mmvae.model.flows import FlowPosterior
-from mmvae.model.fusion import MergedPosterior
-from mmvae.model.networks import PosteriorHead, generation_network, inference_network
+from mmvae.model.networks import generation_network, inference_network
+from mmvae.model.posteriors import MergedPosterior, Posterior, PosteriorHead
 from mmvae.types import Array, Key, Modality, Observed, Params
 
 
@@ -67,7 +66,7 @@ class MultimodalVAE(nn.Module):
         """p(z) = N(0, I), [D]."""
         return DiagonalGaussian.standard(self.config.latent_dim)
 
-    def encode(self, x: Observed) -> DiagonalGaussian | FlowPosterior:
+    def encode(self, x: Observed) -> Posterior:
         """q(z | x), for whichever modalities are in x; the empty dict gives the prior.
 
         Args:

@@ -42,7 +42,7 @@ def encode(config: Config, workdir: Path, data: DataSet, split: str) -> None:
     """Writes latents_<split>.npz: mean, scale and a sample of q(z | each subset), labels, source.
 
     Arrays are named mean_x, scale_x, sample_x, mean_y, ..., sample_xy, [N, D] each. Of a flow the
-    mean and scale are those of `flows.FlowPosterior`.
+    mean and scale are those of `posteriors.FlowPosterior`.
     """
     model = run.build_model(config)
     with process.lock(workdir), run.failures(workdir):

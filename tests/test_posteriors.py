@@ -1,4 +1,4 @@
-"""Inverse autoregressive flow: its density is that of what it draws."""
+"""Posteriors: the merge of several modalities, and flows whose density is that of what they draw."""
 
 import dataclasses
 
@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmvae.model.distributions import DiagonalGaussian
-from mmvae.model.flows import Flow, FlowPosterior
+from mmvae.model.distributions import DiagonalGaussian, log_softplus
+from mmvae.model.layers import Dense
+from mmvae.model.posteriors import Flow, FlowPosterior, MergedPosterior, PosteriorHead
 from mmvae.model.vae import MultimodalVAE, init_params
 from tests.small import BINARY, MODEL, make_model
 
@@ -74,3 +75,45 @@ def test_of_a_model_posteriors_with_flows_outlive_the_call():
     assert q.sample(jax.random.key(0)).shape == (16, MODEL.latent_dim)
     one = model.apply({'params': params}, {n: a[3] for n, a in x.items()}, method='encode')
     np.testing.assert_allclose(one.mean, q.mean[3], rtol=1e-4, atol=1e-6)
+
+
+NAMES = ('x', 'y', 'w')
+H = {
+    n: jax.random.normal(jax.random.fold_in(jax.random.key(0), i), (16, 4))
+    for i, n in enumerate(NAMES)
+}
+MERGE = MergedPosterior(NAMES, hidden=5, latent_dim=3)
+VARIABLES = MERGE.init(jax.random.key(1), H)
+
+
+def test_the_merge_is_table_5_3_over_those_present():
+    p = VARIABLES['params']
+
+    def dense(params, u):
+        return Dense(params['bias'].shape[0]).apply({'params': params}, u)
+
+    for present in (('x', 'y'), ('y', 'w'), NAMES):
+        q = MERGE.apply(VARIABLES, {n: H[n] for n in present})
+        merged = jax.nn.elu(sum(dense(p[f'linear_{n}'], H[n]) for n in present))
+        np.testing.assert_allclose(q.mean, dense(p['head']['mean'], merged), rtol=1e-4, atol=1e-5)
+        log_scale = log_softplus(dense(p['head']['scale'], merged))
+        np.testing.assert_allclose(q.log_scale, log_scale, rtol=1e-4, atol=1e-5)
+
+
+def test_the_order_of_the_dict_does_not_matter():
+    forward, backward = (MERGE.apply(VARIABLES, {n: H[n] for n in o}) for o in (NAMES, NAMES[::-1]))
+    np.testing.assert_array_equal(forward.mean, backward.mean)
+
+
+def test_log_sigma_is_finite_for_any_pre_activation():
+    h = jax.random.normal(jax.random.key(0), (32, 4))
+    head = PosteriorHead(3)
+    variables = head.init(jax.random.key(1), h)
+    for size in (1e2, 1e4, 1e6):
+        assert np.isfinite(head.apply(variables, size * h).log_scale).all()
+        q = head.apply(variables, -size * jnp.sign(variables['params']['scale']['direction']).T)
+        one = jax.tree.map(lambda a: a[0], q)
+        assert np.isfinite(one.log_prob(one.sample(jax.random.key(2))))
+    q = head.apply(variables, h)
+    pre = Dense(3).apply({'params': variables['params']['scale']}, h)
+    np.testing.assert_allclose(q.scale, np.logaddexp(0, pre), rtol=1e-5)

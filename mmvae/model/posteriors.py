@@ -1,18 +1,21 @@
-"""Inverse autoregressive flow: a posterior that is richer than a diagonal Gaussian.
+"""Posteriors over the latent z, given any subset of the modalities: q(z | x), q(z | x, y).
 
-Not the thesis's text, though in its author's code; Kingma et al., 2016 ("Improved variational
-inference with inverse autoregressive flow"), equations (9) to (15).
+The last row of tables 5.1 to 5.3 makes a diagonal Gaussian. An inverse autoregressive flow may
+follow it; that is not in the thesis's text, though in its author's code: Kingma et al., 2016
+("Improved variational inference with inverse autoregressive flow"), equations (9) to (15).
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import flax
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from mmvae.model.distributions import DiagonalGaussian
-from mmvae.model.layers import MaskedDense
+from mmvae.model.distributions import DiagonalGaussian, log_softplus
+from mmvae.model.layers import Dense, MaskedDense
 from mmvae.types import Array, Key, Params
 
 
@@ -113,3 +116,47 @@ class FlowPosterior:
     @property
     def scale(self) -> Array:
         return jnp.exp(self.log_scale)
+
+
+Posterior = DiagonalGaussian | FlowPosterior
+
+
+class PosteriorHead(nn.Module):
+    """The last row of tables 5.1 to 5.3: linear mu, and sigma by linear and softplus.
+
+    With `flow_steps` a flow follows, whose networks have one layer as wide as h.
+    """
+
+    latent_dim: int
+    flow_steps: int = 0
+
+    @nn.compact
+    def __call__(self, h: Array) -> Posterior:
+        mean = Dense(self.latent_dim, name='mean')(h)
+        log_scale = log_softplus(Dense(self.latent_dim, name='scale')(h))
+        # Beyond this 1 / sigma overflows; the KL is then 80 nats in this one dimension.
+        log_scale = jnp.maximum(log_scale, -80.0)
+        base = DiagonalGaussian(mean, log_scale)
+        if not self.flow_steps:
+            return base
+        flow = Flow(self.flow_steps, h.shape[-1], name='flow')
+        if self.is_initializing():
+            flow(mean, h)
+        # Apart from this module, so that the posterior outlives the call.
+        flow, variables = flow.unbind()
+        return FlowPosterior(base, h, variables['params'], flow)
+
+
+class MergedPosterior(nn.Module):
+    """Table 5.3: q(z | x, y) from a linear layer of each h, summed over those present."""
+
+    modality_names: tuple[str, ...]
+    hidden: int
+    latent_dim: int
+    flow_steps: int = 0
+
+    @nn.compact
+    def __call__(self, h: Mapping[str, Array]) -> Posterior:
+        present = [name for name in self.modality_names if name in h]
+        merged = sum(Dense(self.hidden, name=f'linear_{name}')(h[name]) for name in present)
+        return PosteriorHead(self.latent_dim, self.flow_steps, name='head')(nn.elu(merged))
