@@ -31,7 +31,8 @@ from absl import app, flags, logging
 from experiments import base, coloured_mnist, mnist_ar_cnn_vae, mnist_cnn_vae, mnist_vae
 from mmvae import config as config_module
 from mmvae import stacked, train
-from mmvae.data import DataSet, Split, modalities, pairing
+from mmvae.data import modalities
+from mmvae.data.dataset import DataSet, Split, assign_streams
 from mmvae.data.streams import make_streams
 from mmvae.model import autoregressive
 from mmvae.model.distributions import outputs_per_element
@@ -101,7 +102,7 @@ def random_data(config):
     images = {m.name: rng.integers(0, 256, (2000, *m.shape), np.uint8) for m in made}
     split = Split(images, np.zeros(2000, np.uint8), np.arange(2000))
     names = tuple(images)
-    streams = pairing.assign(np.arange(2000), names, config.data.num_pairs)
+    streams = assign_streams(np.arange(2000), names, config.data.num_pairs)
     return DataSet(made, dict.fromkeys(('train', 'validation', 'test'), split), streams)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from experiments import base
 from mmvae import config as config_module
 from mmvae.config import ModelConfig
-from mmvae.data import DataSet, Split, pairing
+from mmvae.data.dataset import DataSet, Split, assign_streams
 from mmvae.model.vae import MultimodalVAE, init_params
 from mmvae.types import Modality
 
@@ -58,7 +58,7 @@ def make_data(modalities=BINARY, num_train=24, num_pairs=8):
         )
     }
     names = tuple(m.name for m in modalities)
-    return DataSet(modalities, splits, pairing.assign(np.arange(num_train), names, num_pairs))
+    return DataSet(modalities, splits, assign_streams(np.arange(num_train), names, num_pairs))
 
 
 @functools.cache

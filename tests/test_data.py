@@ -6,7 +6,8 @@ import pytest
 
 from mmvae import data as data_sets
 from mmvae.config import BatchConfig
-from mmvae.data import mnist, pairing
+from mmvae.data import mnist
+from mmvae.data.dataset import Split, assign_streams, check_values
 from mmvae.data.streams import ResidentFeed, Stream, TfdataFeed, initial_rows, make_streams
 from mmvae.types import InputError
 from tests import small
@@ -48,7 +49,7 @@ def test_the_data_seed_decides_the_split():
 
 @pytest.mark.parametrize('num_pairs', [0, 7, 30])
 def test_every_training_example_is_in_one_stream(num_pairs):
-    streams = pairing.assign(np.random.default_rng(0).permutation(30), ('x', 'y', 'w'), num_pairs)
+    streams = assign_streams(np.random.default_rng(0).permutation(30), ('x', 'y', 'w'), num_pairs)
     assert list(streams) == [('x', 'y', 'w'), ('x',), ('y',), ('w',)]
     np.testing.assert_array_equal(np.sort(np.concatenate(list(streams.values()))), np.arange(30))
     assert len(streams['x', 'y', 'w']) == num_pairs
@@ -59,19 +60,19 @@ def test_every_training_example_is_in_one_stream(num_pairs):
 @pytest.mark.parametrize('num_pairs', [0, 7, 30])
 def test_unpaired_all_draws_from_every_example_whoever_is_paired(num_pairs):
     order = np.random.default_rng(0).permutation(30)
-    streams = pairing.assign(order, ('x', 'y'), num_pairs, 'all')
+    streams = assign_streams(order, ('x', 'y'), num_pairs, 'all')
     np.testing.assert_array_equal(streams['x', 'y'], order[:num_pairs])
     for name in 'xy':
         np.testing.assert_array_equal(streams[name,], order)
     data = small.make_data()._replace(
-        streams=pairing.assign(order[order < 24], ('x', 'y'), 7, 'all')
+        streams=assign_streams(order[order < 24], ('x', 'y'), 7, 'all')
     )
     for rows in initial_rows(data, seed=0, size=20).values():
         assert len(set(rows)) == 20
 
 
 def test_one_modality_is_one_stream():
-    streams = pairing.assign(np.arange(9), ('x',), 0)
+    streams = assign_streams(np.arange(9), ('x',), 0)
     np.testing.assert_array_equal(streams['x',], np.arange(9))
 
 
@@ -242,3 +243,26 @@ def test_tfds_gives_the_same_digits_as_the_file(tmp_path, monkeypatch):
         np.testing.assert_array_equal(through_tfds.splits[split].labels, examples.labels)
         for name, image in examples.images.items():
             np.testing.assert_array_equal(through_tfds.splits[split].images[name], image)
+
+
+def test_values_that_the_model_would_misread_are_refused_at_loading(tmp_path):
+    config = small.make_config(data__name='mnist').data
+    binary = np.random.default_rng(0).integers(0, 2, (60000, 28, 28)).astype(np.uint8)
+    write_npz(tmp_path / 'mnist.npz', x_train=binary)
+    with pytest.raises(InputError, match='values of x: none above 1 given; .* multiply .* by 255'):
+        data_sets.load(config, str(tmp_path))
+    data = small.make_data(small.THREE)
+    assert check_values(data) is data
+
+    def refused(name, array, message):
+        splits = {
+            **data.splits,
+            'test': Split({**data.splits['test'].images, name: array}, *data.splits['test'][1:]),
+        }
+        with pytest.raises(InputError, match=message):
+            check_values(data._replace(splits=splits))
+
+    w = data.splits['test'].images['w']
+    refused('w', np.full_like(w, 7), 'values of w: 7 given; allowed: 0 to 6')
+    refused('w', w / 6, 'test examples of w: float64 .* allowed: uint8 of shape')
+    refused('x', w, r'test examples of x: uint8 of shape \(2, 2, 3\) given')

@@ -5,7 +5,7 @@ import pytest
 
 from mmvae import evaluate
 from mmvae.analysis import representation
-from mmvae.data import DataSet, Split, pairing
+from mmvae.data.dataset import DataSet, Split, assign_streams
 from mmvae.types import InputError, Modality
 from tests import small
 
@@ -22,7 +22,7 @@ def make_data(test_digits=(0, 1, 2)):
         x = rng.integers(0, 90, (count, 4, 4, 1)).astype(np.uint8)
         x[np.arange(count), labels % 4] = 255
         splits[name] = Split({'x': x, 'y': x.swapaxes(1, 2)}, labels, np.arange(count))
-    return DataSet(MODALITIES, splits, pairing.assign(np.arange(300), ('x', 'y'), 20))
+    return DataSet(MODALITIES, splits, assign_streams(np.arange(300), ('x', 'y'), 20))
 
 
 def test_accuracies_are_of_what_was_trained_on_and_tested_on(monkeypatch):

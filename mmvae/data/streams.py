@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmvae.config import BatchConfig
-from mmvae.data.mnist import DataSet
+from mmvae.data.dataset import DataSet
 from mmvae.types import Array
 
 PAIRED = 'paired'
