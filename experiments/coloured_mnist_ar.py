@@ -1,15 +1,13 @@
-"""Coloured MNIST with the autoregressive network: section 7.4.4.
+"""Coloured MNIST with the autoregressive network: section 7.4.4. For an accelerator.
 
-python launch.py --config=experiments/coloured_mnist_ar.py --data_dir=DIR_OF_mnist.npz
-
-31,250 updates are the thesis's 2,000 passes over the 1,000 pairs, 64 an update.
+python launch.py --config=experiments/coloured_mnist_ar.py --data_dir=FOLDER_OF_mnist.npz
 """
 
-from experiments import coloured_mnist
+from experiments import coloured_mnist_full
 
 
 def get_config():
-    config = coloured_mnist.get_config()
+    config = coloured_mnist_full.get_config()
     config.experiment = 'coloured_mnist_ar'
     config.model.network = 'autoregressive'
     config.objective.free_bits = 0.125

@@ -2,9 +2,9 @@
 
 python launch.py
 
-4,000 digits to train, 500 of them seen whole and the others as a top or a bottom only; 500
-to validate; 500 to test. On two CPU cores, 5 minutes of training end at a joint test bound of
--112.7 +- 1.5 nats.
+4,000 digits to train, 500 of them seen whole and the others as a top or a bottom only; 500 to validate; 500 to
+test. Fully connected networks, a flow of two steps in each posterior, and the average of the parameters: what
+reaches most in 90 seconds of two cores. `mnist5k_conv.py` has the thesis's networks.
 
 python launch.py --mode=sweep
 
@@ -12,16 +12,14 @@ runs its sweep: lambda of 0.1, 0.3 and 1 by psi of 0 to 0.25 nats a latent dimen
 """
 
 from experiments import base
+from experiments.mnist5k_sweep import sweep as sweep
 
 
 def get_config():
     config = base.get_config()
     config.experiment = 'mnist5k'
-    config.train.num_updates = 1500
+    config.model.network = 'dense'
+    config.model.flow_steps = 2
+    config.optimizer.averaging = 0.995
+    config.train.num_updates = 3000
     return config
-
-
-def sweep(add):
-    for joint_weight in (0.1, 0.3, 1.0):
-        for free_bits in (0.0, 0.03125, 0.125, 0.25):
-            add({'objective.joint_weight': joint_weight, 'objective.free_bits': free_bits})

@@ -1,6 +1,6 @@
 """Two halves of a digit from 1,000 pairs: section 7.3.
 
-python launch.py --config=experiments/mnist_halves.py --data_dir=DIR_OF_mnist.npz
+python launch.py --config=experiments/mnist_halves.py --data_dir=FOLDER_OF_mnist.npz
 
 3,000 updates take 11 minutes on two CPU cores and reach a joint test bound of -104.1 +- 0.3
 nats. The thesis reaches -95; its author's published code trains for 150,000 updates and stands
@@ -8,7 +8,7 @@ at -107.5 after 3,000 and -102.5 after 8,000.
 """
 
 from experiments import base
-from experiments.mnist5k import sweep as sweep
+from experiments.mnist5k_sweep import sweep as sweep
 
 
 def get_config():

@@ -1,6 +1,6 @@
 """The fully connected VAE of Table 7.1 with what helps it.
 
-python launch.py --config=experiments/mnist_vae_best.py --data_dir=DIR_OF_mnist.npz
+python launch.py --config=experiments/mnist_vae_best.py --data_dir=FOLDER_OF_mnist.npz
 
 One change at a time, the validation bound in nats at 10,000 updates:
 
@@ -21,4 +21,6 @@ def get_config():
     config.experiment = 'mnist_vae_best'
     config.optimizer.averaging = 0.999
     config.model.flow_steps = 2
+    config.train.num_updates = 20000
+    config.train.eval_every = 2000
     return config

@@ -18,13 +18,13 @@ pairs buy translation, 25 nats of it, and no likelihood: with all pairs the join
 of one half each are, and with few it is worse. So the share of the gain is not defined here.
 """
 
-from experiments import mnist5k, pairs_curve
+from experiments import base, pairs_curve
 
 NUM_PAIRS = (0, 50, 100, 300, 1000, 4000)
 
 
 def get_config():
-    config = mnist5k.get_config()
+    config = base.get_config()
     config.experiment = 'pairs_curve_mnist5k'
     config.data.unpaired = 'all'
     config.model.network = 'dense'

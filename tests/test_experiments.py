@@ -1,0 +1,60 @@
+"""An experiment's file is the experiment: the committed results are of the files they name."""
+
+import csv
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from mmvae.config import differences, parse
+
+FOLDER = Path(__file__).parent.parent / 'experiments'
+RESULTS = sorted((FOLDER / 'results').glob('*.json'))
+
+
+def load_module(name):
+    return importlib.import_module(f'experiments.{name}')
+
+
+def read_csv(name):
+    with (FOLDER / 'results' / name).open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize('path', RESULTS, ids=lambda path: path.name)
+def test_a_result_is_of_the_file_with_its_name(path):
+    result = json.loads(path.read_text())
+    assert path.name.split('.')[0] == result['experiment']
+    config = parse(load_module(result['experiment']).get_config())
+    of_result = parse(result['config'])
+    assert not differences(of_result, config)
+    assert of_result.train == config.train
+    assert of_result.eval == config.eval
+
+
+def test_the_sweep_of_lambda_and_psi_is_that_of_its_file():
+    points = []
+    load_module('mnist5k_sweep').sweep(points.append)
+    rows = read_csv('mnist5k_sweep.csv')
+    swept = [{field: float(row[field]) for field in points[0]} for row in rows]
+    assert sorted(swept, key=str) == sorted(points, key=str)
+    assert all(row['status'] == 'finished' for row in rows)
+
+
+def test_the_curve_of_pairs_is_that_of_its_file():
+    points = []
+    load_module('pairs_curve_mnist5k').sweep(points.append)
+    runs = [(p['objective.name'], p['data.num_pairs']) for p in points]
+    rows = read_csv('pairs_curve_mnist5k.csv')
+    for row in rows:
+        assert runs.count((row['objective'], int(row['num_pairs']))) == int(row['seeds'])
+    assert len(rows) == len(set(runs))
+
+
+@pytest.mark.parametrize('path', sorted(FOLDER.glob('*.py')), ids=lambda path: path.stem)
+def test_an_experiment_has_the_name_of_its_file(path):
+    module = load_module(path.stem)
+    if hasattr(module, 'get_config'):
+        config = parse(module.get_config())
+        assert config.experiment == path.stem
