@@ -20,6 +20,7 @@ def get_config():
     config.experiment = 'mnist5k'
     config.model.network = 'dense'
     config.model.flow_steps = 2
+    config.objective.joint_weight = 0.5
     config.optimizer.averaging = 0.995
     config.train.num_updates = 3000
     return config
