@@ -9,10 +9,13 @@ What is reported, in nats; x and y stand for any two modalities:
   x_iw, joint_iw            log 1/K sum_k p(x, z_k) / q(z_k|x), likewise of the pair
   y_given_x_translation     log 1/K sum_k p(y|z_k), z_k ~ q(z|x): a bound, in expectation,
                             on the log predictive density of translating x
+  y_from_prior              the same with z_k ~ p(z): what a translation that ignores x reaches
   y_given_x_iw              joint_iw - x_iw: an estimate of log p(y|x), no bound
+  *_bound_iw_examples       the bounds of the examples that the K-sample numbers are of, where
+                            `eval.iw_examples` makes these fewer
 
 Without a joint posterior there is no joint_bound, and joint_iw proposes from the equal
-mixture of the modalities' posteriors.
+mixture of the modalities' posteriors. Each bound and each K-sample number has its own randomness.
 """
 
 import functools
@@ -81,16 +84,23 @@ def selection_bound(bounds: Mapping[str, float], config: Config) -> tuple[str, f
     modalities' own bounds.
     """
     every = {k: v for k, v in bounds.items() if k.endswith('_bound')}
-    own = {k: v for k, v in every.items() if not k.startswith(('joint_', 'translation_'))}
-    if not config.trains_pairs or len(own) == 1:
-        return ' + '.join(own), sum(own.values())
-    translations = [v for k, v in every.items() if k.startswith('translation_')]
-    translation = sum(translations) / max(len(translations), 1)
+    singles = {k: v for k, v in every.items() if not k.startswith(('joint_', 'translation_'))}
+    if not config.trains_pairs or len(singles) == 1:
+        return ' + '.join(singles), sum(singles.values())
+    joint = every.get('joint_bound', 0.0)
+    translation = float(np.mean([v for k, v in every.items() if k.startswith('translation_')]))
     return {
-        'joint': ('joint_bound', every.get('joint_bound')),
+        'joint': ('joint_bound', joint),
         'translation': ('translation bound', translation),
-        'combined': ('combined bound', (every.get('joint_bound', 0.0) + translation) / 2),
+        'combined': ('combined bound', (joint + translation) / 2),
     }[config.objective.name]
+
+
+def _bound_name(modalities: Sequence[str], source: Sequence[str]) -> str:
+    """What the bound on all of several modalities from q(z | source) is called."""
+    if len(source) > 1:
+        return 'joint'
+    return f'translation_{source[0]}{_others(modalities, source[0])}'
 
 
 def _others(names: Sequence[str], name: str) -> str:
@@ -99,15 +109,17 @@ def _others(names: Sequence[str], name: str) -> str:
 
 def example_bounds(model: MultimodalVAE, x: Observed, key: Key) -> dict[str, Array]:
     """Every plain bound of one complete example, with its parts."""
-    names = list(x)
-    bounds = {name: objectives.single_bound(model, {name: x[name]}, key) for name in names}
+    names = tuple(x)
+    bounds = {name: ((name,), (name,)) for name in names}  # its modalities, and its source
     if len(names) > 1:
-        if model.joint_posterior:
-            bounds['joint'] = objectives.joint_bound(model, x, key)
-        for source in names:
-            bound = objectives.translation_bound(model, x, key, source)
-            bounds[f'translation_{source}{_others(names, source)}'] = bound
-    return {k: v for name, terms in bounds.items() for k, v in _parts(name, terms).items()}
+        sources = [names] * model.joint_posterior + [(name,) for name in names]
+        bounds |= {_bound_name(names, source): (names, source) for source in sources}
+    values = {}
+    for number, (name, (observed, source)) in enumerate(bounds.items()):
+        bound_key = keys.fold(key, keys.SAMPLE, number)
+        terms = objectives.bound(model, {n: x[n] for n in observed}, source, bound_key)
+        values |= _parts(name, terms)
+    return values
 
 
 def _parts(name: str, terms: Terms) -> dict[str, Array]:
@@ -116,21 +128,28 @@ def _parts(name: str, terms: Terms) -> dict[str, Array]:
 
 
 def example_log_weights(model: MultimodalVAE, x: Observed, key: Key, ks: Array) -> dict[str, Array]:
-    """The summands of every K-sample estimate, name -> [len(ks)], for samples ks."""
-    names = list(x)
+    """The summands of every K-sample number, name -> [len(ks)], for samples ks."""
+    names = tuple(x)
+    several = len(names) > 1
+
+    def weigh(number, sources, k):
+        return objectives.log_weights(model, sources, x, keys.fold(key, keys.WEIGH, number), k)
 
     def of_sample(k):
         terms = {}
-        for name in names:
-            weights = objectives.log_weights(model, [[name]], x, key, k)
+        z = model.prior().sample(keys.fold(key, keys.PRIOR, k))
+        by_prior = model.log_likelihoods(z, x)
+        for number, name in enumerate(names):
+            weights = weigh(number, [(name,)], k)
             terms[f'{name}_iw'] = weights.of([name])
-            if len(names) > 1:
-                rest = [weights.likelihood[n] for n in names if n != name]
-                terms[f'{_others(names, name)}_given_{name}_translation'] = sum(rest)
-        if len(names) > 1:
-            sources = [names] if model.joint_posterior else [[name] for name in names]
-            weights = objectives.log_weights(model, sources, x, key, k)
-            terms['joint_iw'] = weights.of(names)
+            if several:
+                others, rest = _others(names, name), [n for n in names if n != name]
+                likelihood = weights.likelihood
+                terms[f'{others}_given_{name}_translation'] = sum(likelihood[n] for n in rest)
+                terms[f'{others}_from_prior'] = sum(by_prior[n] for n in rest)
+        if several:
+            sources = [names] if model.joint_posterior else [(name,) for name in names]
+            terms['joint_iw'] = weigh(len(names), sources, k).of(names)
         return terms
 
     return jax.vmap(of_sample)(ks)
@@ -152,8 +171,7 @@ class Evaluator:
         def example(params, key, pixels, index, *more):
             key = keys.fold(key, index)
             x = observe(self._model.modalities, pixels, key)
-            sample_key = keys.fold(key, keys.SAMPLE)
-            return nn.apply(function, self._model)({'params': params}, x, sample_key, *more)
+            return nn.apply(function, self._model)({'params': params}, x, key, *more)
 
         def batch(replicated, examples: Examples):
             params, key, *more = replicated
@@ -268,7 +286,10 @@ def report(
     progress: Callable[[int], Any] = lambda n: None,
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     """Every number of a split: name -> {mean, stderr, n, samples}, in nats."""
-    plain = evaluator.bounds(params, split, examples)
-    fewer = some_of(examples, config.iw_examples)
-    weighted = evaluator.importance_weighted(params, split, fewer, progress)
-    return plain.report(samples=1) | weighted.report(samples=evaluator.iw_samples)
+    numbers = evaluator.bounds(params, split, examples).report(samples=1)
+    weighed = some_of(examples, config.iw_examples)
+    if len(weighed.index) < len(examples.index):
+        theirs = evaluator.bounds(params, split, weighed).report(samples=1)
+        numbers |= {f'{k}_iw_examples': v for k, v in theirs.items() if k.endswith('_bound')}
+    weighted = evaluator.importance_weighted(params, split, weighed, progress)
+    return numbers | weighted.report(samples=evaluator.iw_samples)

@@ -1,8 +1,8 @@
 """The bounds of chapter 4, each for one example and one key, and how they make a loss.
 
-A bound takes the model (a bound linen module, or anything with its `encode`,
-`log_likelihoods` and `prior`), the observed modalities x of one example, a key, and S. It returns `Terms`;
-callers map it over a batch and average. Everything is in nats.
+All are one formula, `bound`. It takes the model (a bound linen module, or anything with its
+`encode`, `log_likelihoods` and `prior`) and the observed modalities x of one example, and gives
+`Terms`; callers map it over a batch and average. Everything is in nats.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mmvae.model.posteriors import Posterior
+from mmvae import keys
 from mmvae.types import Array, Key, Observed
 
 
@@ -31,8 +31,25 @@ class Terms(NamedTuple):
         return sum(self.reconstruction.values()) - jnp.sum(self.kl, axis=-1)
 
 
-def _bound(model, q: Posterior, x: Observed, key: Key, num_samples: int) -> Terms:
-    """1/S sum_s sum_m log p(x_m | z_s) - KL[q || p(z)], z_s ~ q."""
+def bound(
+    model, x: Observed, source: Sequence[str], key: Key, num_samples: int = 1
+) -> Terms:  # fmt: skip
+    """ELBO(q_S; A): the bound on log p(x_A) from the posterior given S, in nats.
+
+      log p(x_A) >= E_q(z|x_S)[sum_m log p(x_m | z)] - KL[q(z | x_S) || p(z)], m in A
+
+    with the mean of `num_samples` samples in the place of the expectation. A is the modalities
+    of x and S those of `source`, which x holds too. The thesis's bounds are
+
+      (4.7)         S = A = {x}           `single`
+      (4.8), (4.9)  S = A = {x, y}        `joint`
+      (4.13)        S = {x}, A = {x, y}   `translation`: log p(x, y), from x alone
+      (4.14)        S = {y}, A = {x, y}   `translation`
+
+    since E_q(z|x)[log p(y|z)] + E_q(z|x)[log p(x, z) / q(z|x)] of (4.13) is the joint bound with
+    q(z|x) in the place of q(z|x, y).
+    """
+    q = model.encode({name: x[name] for name in source})
 
     def of_sample(s):
         z, kl = q.sample_and_kl(jax.random.fold_in(key, s), model.prior())
@@ -40,26 +57,6 @@ def _bound(model, q: Posterior, x: Observed, key: Key, num_samples: int) -> Term
 
     samples = jax.vmap(of_sample)(jnp.arange(num_samples))
     return jax.tree.map(lambda a: jnp.mean(a, axis=0), samples)
-
-
-def single_bound(model, x: Observed, key: Key, num_samples: int = 1) -> Terms:
-    """Equation (4.7): log p(x) >= E_q(z|x)[log p(x|z)] - KL[q(z|x) || p(z)]."""
-    (_,) = x
-    return _bound(model, model.encode(x), x, key, num_samples)
-
-
-def joint_bound(model, x: Observed, key: Key, num_samples: int = 1) -> Terms:
-    """Equations (4.8), (4.9), with 1/S: the bound on log p(x, y) from q(z | x, y)."""
-    return _bound(model, model.encode(x), x, key, num_samples)
-
-
-def translation_bound(model, x: Observed, key: Key, source: str, num_samples: int = 1) -> Terms:
-    """Equations (4.13), (4.14): the bound on log p(x, y) from q(z | source) alone.
-
-    E_q(z|x)[log p(y|z)] + E_q(z|x)[log p(x, z) / q(z|x)] is the joint bound with q(z|x)
-    in the place of q(z|x, y).
-    """
-    return _bound(model, model.encode({source: x[source]}), x, key, num_samples)
 
 
 def free_bits(kl: Array, psi: Array) -> Array:
@@ -70,40 +67,43 @@ def free_bits(kl: Array, psi: Array) -> Array:
     return jnp.sum(jnp.where(psi > 0, jnp.maximum(psi, kl), kl))
 
 
+Weighted = Sequence[tuple[float, tuple[str, ...]]]  # of each bound its weight and its source
+
+
 class Objective(NamedTuple):
     """What is maximised for complete examples.
 
     Attributes:
-      paired: (model, x, key, S) -> the bounds whose mean is the paired bound; None where
-        there is one modality.
-      joint_posterior: whether that trains q(z | all modalities).
+      bounds: the modalities' names -> the weight and the source of each bound on all of them;
+        the weights sum to 1.
+      joint_posterior: whether these train q(z | all modalities).
     """
 
-    paired: Callable[..., Sequence[Terms]] | None
+    bounds: Callable[[tuple[str, ...]], Weighted]
     joint_posterior: bool
 
 
-def _joint(model, x, key, num_samples):
-    return (joint_bound(model, x, key, num_samples),)
+def _joint(names: tuple[str, ...]) -> Weighted:
+    """(4.9); of one modality it is (4.7)."""
+    return [(1.0, names)]
 
 
-def _translation(model, x, key, num_samples):
+def _translation(names: tuple[str, ...]) -> Weighted:
     """The average of (4.13) and (4.14), section 4.5; of M such bounds for M modalities."""
-    return tuple(translation_bound(model, x, key, source, num_samples) for source in x)
+    return [(1 / len(names), (source,)) for source in names]
 
 
-def _combined(model, x, key, num_samples):
+def _combined(names: tuple[str, ...]) -> Weighted:
     """The joint bound and, as heavy together, those of (4.13) and (4.14); not the thesis's.
 
     The joint bound alone trains q(z | x) on x alone, and it becomes ever more certain of a z
     that need not explain y. The translation bounds alone leave q(z | x, y) out.
     """
-    joint = joint_bound(model, x, key, num_samples)
-    return (joint,) * len(x) + _translation(model, x, key, num_samples)
+    return [(weight / 2, source) for weight, source in (*_joint(names), *_translation(names))]
 
 
 OBJECTIVES = {
-    'single': Objective(None, joint_posterior=False),
+    'single': Objective(_joint, joint_posterior=False),
     'joint': Objective(_joint, joint_posterior=True),
     'translation': Objective(_translation, joint_posterior=False),
     'combined': Objective(_combined, joint_posterior=True),
@@ -112,24 +112,28 @@ OBJECTIVES = {
 
 def stream_bounds(
     model, x: Observed, key: Key, objective: Objective, num_samples: int = 1
-) -> Sequence[Terms]:
-    """The bounds whose mean is maximised for one example of a stream.
+) -> Sequence[tuple[float, Terms]]:
+    """The bounds whose weighted sum is maximised for one example of a stream, with their weights.
 
     An example with several modalities is paired; one with a single modality contributes
-    its own bound (4.7) under every objective.
+    its own bound (4.7) under every objective. Each bound has its own randomness.
     """
-    if len(x) == 1:
-        return (single_bound(model, x, key, num_samples),)
-    return objective.paired(model, x, key, num_samples)
+    names = tuple(x)
+    weighted = objective.bounds(names) if len(names) > 1 else _joint(names)
+    return [
+        (weight, bound(model, x, source, keys.fold(key, number), num_samples))
+        for number, (weight, source) in enumerate(weighted)
+    ]
 
 
 def loss(
-    streams: dict[str, Sequence[Terms]], weights: dict[str, Array], psi: Array, beta: Array = 1.0
-) -> Array:
+    streams: dict[str, Sequence[tuple[float, Terms]]], weights: dict[str, Array], psi: Array,
+    beta: Array = 1.0,
+) -> Array:  # fmt: skip
     """The negative of (4.12), with the free bits of (4.16) on each bound's own KL.
 
     Args:
-      streams: stream name -> its bounds, averaged over the minibatch of every device.
+      streams: stream name -> its weighted bounds, averaged over the minibatch of every device.
         Free bits are of the mean KL, so this mean comes first.
       weights: stream name -> its weight: lambda for paired examples, 1 otherwise.
       psi: nats a latent dimension; 0 gives the plain bound.
@@ -137,8 +141,10 @@ def loss(
     """
     total = 0.0
     for name, bounds in streams.items():
-        values = [sum(b.reconstruction.values()) - beta * free_bits(b.kl, psi) for b in bounds]
-        total += weights[name] * sum(values) / len(values)
+        total += weights[name] * sum(
+            weight * (sum(b.reconstruction.values()) - beta * free_bits(b.kl, psi))
+            for weight, b in bounds
+        )
     return -total
 
 

@@ -142,8 +142,8 @@ def make_update(
         total = objectives.loss(streams, weights, hyper.free_bits, beta)
         logged = {'loss': total}
         for name, bounds in streams.items():
-            logged[f'{name}_bound'] = sum(b.value for b in bounds) / len(bounds)
-            logged[f'{name}_kl'] = sum(jnp.sum(b.kl) for b in bounds) / len(bounds)
+            logged[f'{name}_bound'] = sum(w * b.value for w, b in bounds)
+            logged[f'{name}_kl'] = sum(w * jnp.sum(b.kl) for w, b in bounds)
         return total, logged
 
     def update(state: TrainState, constants, minibatch, hyper: Hyper):

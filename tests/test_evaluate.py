@@ -36,16 +36,21 @@ def by_hand(function, *args):
     def one(pixels, index):
         key = keys.fold(keys.evaluation_key(CONFIG.seed, 'test'), index)
         x = observe(model.modalities, pixels, key)
-        return nn.apply(function, model)({'params': params}, x, keys.fold(key, keys.SAMPLE), *args)
+        return nn.apply(function, model)({'params': params}, x, key, *args)
 
     results = [one({n: a[i] for n, a in TEST.images.items()}, i) for i in range(13)]
     return jax.tree.map(lambda *values: np.float64(values), *results)
 
 
 def test_plain_bounds_are_the_mean_over_examples_each_counted_once():
-    joint = by_hand(objectives.joint_bound)
-    translation = by_hand(objectives.translation_bound, 'y')
-    x = by_hand(lambda m, x, key: objectives.single_bound(m, {'x': x['x']}, key))
+    def bound(number, observed, source):
+        def of_example(model, x, key):
+            key = keys.fold(key, keys.SAMPLE, number)  # its own
+            return objectives.bound(model, {n: x[n] for n in observed}, source, key)
+
+        return by_hand(of_example)
+
+    x, joint, translation = bound(0, 'x', 'x'), bound(2, 'xy', 'xy'), bound(4, 'xy', 'y')
     got = measured()
     for name, values in {
         'joint_bound': sum(joint.reconstruction.values()) - joint.kl.sum(1),
@@ -60,30 +65,77 @@ def test_plain_bounds_are_the_mean_over_examples_each_counted_once():
 
 
 def test_importance_weighted_estimates_are_log_mean_weights():
-    ks = jnp.arange(6)
-    weights = {
-        source: by_hand(
-            lambda m, x, key, s=source: jax.vmap(
-                lambda k: objectives.log_weights(m, [s], x, key, k)
-            )(ks)
-        )
-        for source in ('xy', 'x', 'y')
-    }  # fmt: skip
+    def weights(number, source):
+        def of_example(model, x, key):
+            key = keys.fold(key, keys.WEIGH, number)
+            return jax.vmap(lambda k: objectives.log_weights(model, [source], x, key, k))(
+                jnp.arange(6)
+            )
+
+        return by_hand(of_example)
+
+    def from_prior(model, x, key):
+        z = [model.prior().sample(keys.fold(key, keys.PRIOR, k)) for k in range(6)]
+        return jnp.stack([model.decode(one)['y'].log_prob(x['y']) for one in z])
 
     def log_mean(values):
         return np.log(np.mean(np.exp(values), axis=1))
 
-    joint, x = log_mean(weights['xy'].of('xy')), log_mean(weights['x'].of('x'))
+    of_x, of_y, of_both = weights(0, 'x'), weights(1, 'y'), weights(2, 'xy')
+    joint, x = log_mean(of_both.of('xy')), log_mean(of_x.of('x'))
     got = measured()
     for name, values in {
         'joint_iw': joint,
         'x_iw': x,
         'y_given_x_iw': joint - x,
-        'y_given_x_translation': log_mean(weights['x'].likelihood['y']),
-        'x_given_y_translation': log_mean(weights['y'].likelihood['x']),
+        'y_given_x_translation': log_mean(of_x.likelihood['y']),
+        'x_given_y_translation': log_mean(of_y.likelihood['x']),
+        'y_from_prior': log_mean(by_hand(from_prior)),
     }.items():
         np.testing.assert_allclose(got[name]['mean'], values.mean(), rtol=1e-4)
         assert (got[name]['n'], got[name]['samples']) == (13, 6)
+
+
+def test_three_modalities_have_every_number_and_each_is_of_what_it_says():
+    data = small.make_data(small.THREE)
+    model, params, _ = small.make_model(small.THREE, MODEL)
+    evaluator = evaluate.Evaluator(model, CONFIG)
+    examples = evaluate.examples_of(data, 'test')
+    got = {
+        k: v['mean']
+        for k, v in evaluate.report(evaluator, params, 'test', examples, CONFIG).items()
+    }
+    sources = ('translation_xyw', 'translation_yxw', 'translation_wxy')
+    bounds = ('x', 'y', 'w', 'joint', *sources)
+    assert {name for name in got if name.endswith('_bound')} == {f'{b}_bound' for b in bounds}
+    for name in bounds:
+        parts = [v for k, v in got.items() if k.startswith(f'{name}_reconstruction_')]
+        assert len(parts) == (1 if name in 'xyw' else 3)
+        np.testing.assert_allclose(got[f'{name}_bound'], sum(parts) - got[f'{name}_kl'], rtol=1e-5)
+    for source, others in [('x', 'yw'), ('y', 'xw'), ('w', 'xy')]:
+        conditional = got['joint_iw'] - got[f'{source}_iw']
+        np.testing.assert_allclose(got[f'{others}_given_{source}_iw'], conditional, rtol=1e-5)
+        for name in (f'{others}_given_{source}_translation', f'{others}_from_prior'):
+            assert got[name] < 0
+    config = small.make_config(objective__name='combined')
+    name, value = evaluate.selection_bound(got, config)
+    mean = np.mean([got[f'{s}_bound'] for s in sources])
+    assert name == 'combined bound'
+    np.testing.assert_allclose(value, (got['joint_bound'] + mean) / 2, rtol=1e-6)
+
+
+def test_a_source_that_says_nothing_translates_as_well_as_the_prior():
+    model, params, _ = small.make_model(small.BINARY, MODEL)
+    # Every posterior given x alone is N(0, I) once its head ignores what it sees.
+    head = jax.tree.map(jnp.zeros_like, params['heads_x'])
+    head['mean']['direction'] += 1
+    head['scale']['direction'] += 1
+    head['scale']['bias'] += np.log(np.e - 1)  # softplus of it is 1
+    evaluator = evaluate.Evaluator(model, dataclasses.replace(CONFIG, iw_samples=300, iw_chunk=300))
+    blind = params | {'heads_x': head}
+    got = evaluator.importance_weighted(blind, 'test', TEST, lambda n: None).means()
+    np.testing.assert_allclose(got['y_given_x_translation'], got['y_from_prior'], atol=0.05)
+    assert abs(got['x_given_y_translation'] - got['x_from_prior']) > 0.2
 
 
 @pytest.mark.parametrize(
@@ -100,8 +152,12 @@ def test_some_examples_can_be_estimated_and_n_says_so():
     spread = evaluate.examples_of(DATA, 'test', np.array([0, 3, 6, 9]))  # of 13, in order
     four = evaluate.report(evaluate.Evaluator(model, CONFIG), params, 'test', spread, CONFIG)
     assert got['joint_iw']['mean'] == pytest.approx(four['joint_iw']['mean'], rel=1e-5)
-    assert got['joint_iw']['n'] == got['y_given_x_iw']['n'] == 4
+    assert got['joint_iw']['n'] == got['y_given_x_iw']['n'] == got['y_from_prior']['n'] == 4
     assert got['joint_bound']['n'] == 13
+    # The bounds of the same four stand beside, and only where they differ.
+    for name in ('joint_bound', 'x_bound', 'translation_yx_bound'):
+        assert got[f'{name}_iw_examples'] == pytest.approx(four[name], rel=1e-5)
+    assert not any(name.endswith('_iw_examples') for name in four)
 
 
 def test_without_a_joint_posterior_the_mixture_proposes_equally():
