@@ -57,10 +57,6 @@ _JOBS = flags.DEFINE_integer(
     'jobs', None, 'Points that run at a time; default one a core, or one on an accelerator.',
     lower_bound=1,
 )  # fmt: skip
-_STACKED = flags.DEFINE_bool(
-    'stacked', None, 'Trains points that differ in joint_weight, free_bits, learning_rate and seed '
-    'alone as one; default on an accelerator, where --jobs is not given.',
-)  # fmt: skip
 _CLUSTER = flags.DEFINE_enum(
     'cluster', None, ('slurm', 'local'), 'Makes each point a job of a cluster, through submitit.'
 )
@@ -99,7 +95,7 @@ def dispatch():
         print(tables.show(_DEFAULT.parent / 'results', _MARKDOWN.value))
         return
     mode, workdir = _MODE.value, Path(_WORKDIR.value) if _WORKDIR.value else None
-    for name in ('sweep', 'jobs', 'stacked', 'cluster', 'cluster_options'):
+    for name in ('sweep', 'jobs', 'cluster', 'cluster_options'):
         if flags.FLAGS[name].present and mode != 'sweep':
             raise InputError(f'--{name}: given without --mode=sweep')
     if mode in ('sweep', 'summary'):
@@ -166,7 +162,7 @@ def run_sweep(folder, only_summary):
         is_grid = '=' in wanted and not os.path.isfile(wanted)  # which knows no name too long
         overrides = sweep.parse_grid(wanted) if is_grid else sweep.read_points(Path(wanted))
     options = sweep.parse_options(_CLUSTER_OPTIONS.value)
-    way = sweep.Way(_STACKED.value, _JOBS.value, _CLUSTER.value, options)
+    way = sweep.Way(_JOBS.value, _CLUSTER.value, options)
     sweep.check_way(way)
     parallel.leave_memory_to_others()
     points = sweep.make_points(base, overrides, folder)
@@ -180,7 +176,7 @@ def run_sweep(folder, only_summary):
         return [sys.executable, __file__, f'--config={path}', *given, *data_dir]
 
     try:
-        failed = sweep.run_all(points, base, folder, way, command, _DATA_DIR.value)
+        failed = sweep.run_all(points, base, folder, way, command)
     except run.Stopped as stopped:
         print('stopped; the same command goes on', file=sys.stderr)
         sys.exit(128 + stopped.number)

@@ -12,9 +12,6 @@ memory of the compiled update, beside the size of all that its decoders put out.
 The samplers of the AR-CNN-VAE are timed for 64 images, given what z adds, in seconds and in full
 passes of the masked part; --workdir takes the network of a finished run, for how many passes the
 fixed point needs is a matter of what was learned.
-
---points=N measures instead the update of N points of a sweep trained as one, in each form of
-`mmvae.stacked.stack_update`, over the update of one.
 """
 
 import functools
@@ -30,7 +27,7 @@ from absl import app, flags, logging
 
 from experiments import base, coloured_mnist, mnist_ar_cnn_vae, mnist_cnn_vae, mnist_vae
 from mmvae import config as config_module
-from mmvae import stacked, train
+from mmvae import train
 from mmvae.data import modalities
 from mmvae.data.dataset import DataSet, Split, assign_streams
 from mmvae.data.streams import make_streams
@@ -46,7 +43,6 @@ from mmvae.types import InputError
 _JSON = flags.DEFINE_string('json', None, 'Also writes the numbers to this file.')
 _WORKDIR = flags.DEFINE_string('workdir', None, 'An autoregressive run to sample from.')
 _MODELS = flags.DEFINE_list('models', 'halves,vae,cnn_vae,ar_cnn_vae', 'Those to measure.')
-_POINTS = flags.DEFINE_integer('points', 0, 'Points of a sweep to train as one.', lower_bound=0)
 _CALLS = flags.DEFINE_integer('calls', 15, 'Timed calls of each part.', lower_bound=1)
 
 
@@ -104,34 +100,6 @@ def random_data(config):
     names = tuple(images)
     streams = assign_streams(np.arange(2000), names, config.data.num_pairs)
     return DataSet(made, dict.fromkeys(('train', 'validation', 'test'), split), streams)
-
-
-def stacked_updates(config, calls, count):
-    """Form of the update of `count` points -> seconds; 'one' is the update of one."""
-    data = random_data(config)
-    model = run.build_model(config)
-    feed, update = train.make_feed_and_update(config, model, data)
-    initial = train.initial_state(config, model, train.initial_pixels(config, data))
-    hyper = train.hyperparameters(config)
-    constants = parallel.replicate(feed.constants)
-    minibatch = parallel.split(next(feed.minibatches(0)))
-
-    def timed(update, state, hyper):
-        holder, hyper = [parallel.replicate(jax.device_get(state))], parallel.replicate(hyper)
-        mapped = parallel.map_update(update)
-
-        def call():
-            holder[0], logged = mapped(holder[0], constants, minibatch, hyper)
-            return logged
-
-        return seconds(call, calls)
-
-    found = {'one': timed(update, initial, hyper)}
-    states, hypers = stacked.stack([initial] * count), stacked.stack([hyper] * count)
-    for form in stacked.FORMS:
-        together = stacked.stack_update(update, count, form)
-        found[form] = timed(together, states, (hypers, np.ones(count, bool)))
-    return found
 
 
 def measure(config, calls):
@@ -258,20 +226,10 @@ def main(argv):
     try:
         if unknown := sorted(set(_MODELS.value) - set(MODELS)):
             raise InputError(f'--models: {unknown[0]!r} given; allowed: {", ".join(MODELS)}')
-        to_sample = None if _POINTS.value else sampled_model(_WORKDIR.value)
+        to_sample = sampled_model(_WORKDIR.value)
     except InputError as error:
         print(f'benchmark: {error}', file=sys.stderr)
         sys.exit(2)
-    if _POINTS.value:
-        rows = [(f'{_POINTS.value} points as one', 'ms', 'times one', 'times one, a point')]
-        for name in _MODELS.value:
-            found = stacked_updates(MODELS[name](), _CALLS.value, _POINTS.value)
-            for form, value in found.items():
-                ratio = value / found['one']
-                each = '' if form == 'one' else f'{ratio / _POINTS.value:.2f}'
-                rows.append((f'{name}: {form}', f'{1e3 * value:.1f}', f'{ratio:.2f}', each))
-        print(table(rows))
-        return
     measured = {name: measure(MODELS[name](), _CALLS.value) for name in _MODELS.value}
     found = {name: parts for name, (parts, _) in measured.items()}
     memory = {name: sizes for name, (_, sizes) in measured.items()}

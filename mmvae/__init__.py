@@ -3,7 +3,7 @@
 `mmvae.load(workdir)` gives the model of a run, its parameters and its config.
 
 A package or module imports from what stands before it (commas: not from each other):
-types < keys < config < system < data < model < objectives < optimizer, evaluate < train < stacked < analysis < run < sweep
+types < keys < config < system < data < model < objectives < optimizer, evaluate < train < analysis < run < sweep
 """
 
 __version__ = '0.1.0'

@@ -287,7 +287,6 @@ REFUSALS = {
     'sweep of an impossible value': (['--mode=sweep', '--sweep=data.num_pairs=0,4001'], ['sweep point', 'data.num_pairs=4001', 'at most']),
     'sweep of a file that is not there': (['--mode=sweep', '--sweep=points.txt'], ['--sweep', 'points.txt']),
     'sweep of an experiment without one': (['--config=experiments/base.py', '--mode=sweep'], ['--sweep', 'experiments/base.py']),
-    'nothing to stack': (['--mode=sweep', '--stacked', '--sweep=data.num_pairs=0,10'], ['--stacked', 'seed']),
     'unknown option of a cluster': (['--mode=sweep', '--sweep=seed=0', '--cluster=local', '--cluster_options=tiemout_min=3'], ['--cluster=local', 'tiemout_min']),
     'sweep without the mode': (['--sweep=seed=0,1'], ['--sweep', '--mode=sweep']),
     'sweep into a file': (['--mode=sweep', '--sweep=seed=0,1', '--workdir=README.md'], ['--workdir', 'README.md', 'sweep']),

@@ -10,7 +10,6 @@ import pytest
 from tqdm import tqdm
 
 from experiments import base, mnist5k
-from mmvae import stacked
 from mmvae.sweep import points as sweep
 from mmvae.sweep import workers as jobs
 from mmvae.types import InputError
@@ -117,49 +116,13 @@ def test_the_folder_of_something_else_is_refused(tmp_path):
 
 
 def test_ways_that_exclude_each_other_are_refused():
-    for way in (
-        sweep.Way(stacked=True, jobs=2), sweep.Way(stacked=True, cluster='slurm'),
-        sweep.Way(cluster_options={'timeout_min': 1}),
-    ):  # fmt: skip
-        with pytest.raises(InputError):
-            sweep.check_way(way)
+    with pytest.raises(InputError):
+        sweep.check_way(sweep.Way(cluster_options={'timeout_min': 1}))
     assert sweep.parse_options('timeout_min=720,slurm_partition=gpu') == {
         'timeout_min': 720, 'slurm_partition': 'gpu',
     }  # fmt: skip
     with pytest.raises(InputError, match='--cluster_options'):
         sweep.parse_options('gpu')
-
-
-def test_points_that_can_share_an_update_are_grouped(tmp_path):
-    grid = sweep.parse_grid('data.seed=0,1;objective.free_bits=0,0.25;seed=0,1')
-    grid += [{'data.num_pairs': 7}]
-    points = sweep.make_points(BASE, grid, tmp_path)
-    groups = sweep._groups(points, tmp_path)
-    assert sorted(len(g) for g in groups) == [4, 4]
-    for group in groups:
-        assert len({stacked.common(p.config).data.seed for p in group}) == 1
-    # A point that has begun alone goes on alone; a stack that has begun goes on as it was, also
-    # where its points have been given some of their checkpoints.
-    (points[0].workdir / 'checkpoints').mkdir(parents=True)
-    begun = tmp_path / 'stacks' / 'some'
-    begun.mkdir(parents=True)
-    (begun / 'points.json').write_text(json.dumps([p.workdir.name for p in points[1:3]]))
-    groups = sweep._groups(points, tmp_path)
-    assert [p.workdir for p in groups[0]] == [p.workdir for p in points[1:3]]
-    (points[1].workdir / 'checkpoints').mkdir(parents=True)
-    assert sweep._groups(points, tmp_path) == groups
-    assert sum(map(len, groups)) == 6  # one of data.seed=0 is left by itself
-
-
-def test_a_stack_that_has_begun_is_not_begun_again_some_other_way(tmp_path):
-    points = sweep.make_points(BASE, sweep.parse_grid('seed=0,1,2'), tmp_path)
-    (tmp_path / 'stacks' / 'some').mkdir(parents=True)
-    names = [p.workdir.name for p in points]
-    (tmp_path / 'stacks' / 'some' / 'points.json').write_text(json.dumps(names))
-    for wanted, way in ((points, sweep.Way(jobs=2)), (points[:2], sweep.Way(stacked=True))):
-        with pytest.raises(InputError, match='begun to be trained as one'):
-            sweep.run_all(wanted, BASE, tmp_path, way, lambda overrides: [], None)
-    assert not (tmp_path / 'sweep.json').exists()
 
 
 def test_a_point_that_sets_nothing_is_the_base_and_long_names_are_refused():
@@ -323,7 +286,7 @@ def test_a_point_of_a_sweep_is_a_run(swept):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('way', ['--stacked', '--cluster=local'])
+@pytest.mark.parametrize('way', ['--cluster=local'])
 def test_other_ways_find_the_same(swept, tmp_path, way):
     folder, _, _ = swept
     grid = '--sweep=optimizer.learning_rate=0.001,0.002'

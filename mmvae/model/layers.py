@@ -8,9 +8,7 @@ once: a later call in the same initialisation finds its parameters and leaves th
 Layers take one example or a batch of them; initialisation needs a batch.
 """
 
-import contextlib
-import contextvars
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -20,7 +18,6 @@ from jax import lax
 from mmvae.types import Array
 
 _IMAGE_DIMS = ('NHWC', 'HWIO', 'NHWC')
-_AS_PRODUCTS = contextvars.ContextVar('convolutions_as_products', default=False)
 
 Padding = str | Sequence[tuple[int, int]]
 
@@ -205,40 +202,9 @@ def convolve(u: Array, kernel: Array, stride: int = 1, padding: Padding = 'SAME'
 
     `padding` is lax's, and with another than 'SAME' the size of the result follows from it.
     """
-    if _AS_PRODUCTS.get():
-        return _convolve_as_product(u, kernel, stride, padding)
     return lax.conv_general_dilated(
         u, kernel, (stride, stride), padding, dimension_numbers=_IMAGE_DIMS
     )
-
-
-@contextlib.contextmanager
-def convolutions_as_products(wanted: bool = True) -> Iterator[None]:
-    """Convolutions traced in here are matrix products of patches, if so wanted.
-
-    The same numbers but for rounding. Under a vmap over kernels they become batched
-    products, where XLA would else make grouped convolutions, which few backends do fast.
-    """
-    token = _AS_PRODUCTS.set(wanted)
-    try:
-        yield
-    finally:
-        _AS_PRODUCTS.reset(token)
-
-
-def _convolve_as_product(u: Array, kernel: Array, stride: int, padding: Padding) -> Array:
-    if padding == 'SAME':
-        padding = lax.padtype_to_pads(u.shape[1:3], kernel.shape[:2], (stride, stride), 'SAME')
-    padded = jnp.pad(u, ((0, 0), *padding, (0, 0)))
-    height, width = (
-        (n - k) // stride + 1 for n, k in zip(padded.shape[1:3], kernel.shape[:2], strict=True)
-    )
-    patches = [
-        padded[:, y : y + stride * height : stride, x : x + stride * width : stride]
-        for y in range(kernel.shape[0])
-        for x in range(kernel.shape[1])
-    ]
-    return jnp.concatenate(patches, -1) @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def convolve_transpose(u: Array, kernel: Array, stride: int = 1) -> Array:

@@ -3,35 +3,27 @@
 sweep.json     the config they start from and the points, each the fields it sets
 FIELD=VALUE,.../   the run of each point, named by what it sets; see `run`
 output/        what each point's process printed
-stacks/        points that are being trained as one, see `stacked`
 summary.*      see `summary`
 
 A point is a run like any other: it can be gone on with, measured and loaded alone.
 """
 
 import ast
-import contextlib
 import dataclasses
-import hashlib
 import itertools
 import json
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
 from mmvae import data as data_sets
-from mmvae import stacked
 from mmvae.config import Config, check_against_data, check_devices, differences, get_field, parse
 from mmvae.run import folder as run
 from mmvae.sweep import workers as jobs
 from mmvae.system import metrics, parallel, process
-from mmvae.system.checkpoint import open_checkpoints
-from mmvae.types import InputError, RunError
+from mmvae.types import InputError
 
 Overrides = Mapping[str, Any]  # field -> value
 _LONGEST_NAME = 240  # file systems allow 255 bytes
@@ -55,13 +47,11 @@ class Way(NamedTuple):
     """How the points are run.
 
     Attributes:
-      stacked: train those that differ in array arguments alone as one.
       jobs: how many processes at a time; None for what suits the backend.
       cluster: a name of `jobs.CLUSTERS`, or None for this machine.
       cluster_options: what submitit is told of each job.
     """
 
-    stacked: bool | None = None
     jobs: int | None = None
     cluster: str | None = None
     cluster_options: Mapping[str, Any] = {}
@@ -140,9 +130,6 @@ def check_way(way: Way) -> None:
     Raises:
       InputError: it does not.
     """
-    if way.stacked and (way.cluster or way.jobs):
-        other = '--cluster' if way.cluster else '--jobs'
-        raise InputError(f'--stacked: trains all points in this process; leave {other} out')
     if way.cluster_options and not way.cluster:
         raise InputError('--cluster_options: given without --cluster')
 
@@ -282,7 +269,7 @@ def _read(folder: Path) -> dict[str, Any] | None:
 
 def run_all(
     points: Sequence[Point], base: Mapping[str, Any], folder: Path, way: Way,
-    command: Callable[[Overrides], list[str]], data_dir: str | None,
+    command: Callable[[Overrides], list[str]],
 ) -> dict[str, str]:  # fmt: skip
     """Runs the points that are not finished; gives the names of those that failed, and why.
 
@@ -292,29 +279,11 @@ def run_all(
       command: the command that trains a point, but for its --workdir.
 
     Raises:
-      InputError: the folder is in use or cannot be written, nothing can be stacked, or a stack
-        that has begun would be left behind.
+      InputError: the folder is in use or cannot be written.
       train.Stopped: a signal asked for it; every point is saved, and the same command goes on.
     """
     waiting = [p for p in points if not run.is_finished(p.config, p.workdir)]
-    is_stacked = _is_stacked(way)
-    if way.stacked and not _alike(points):
-        raise InputError(
-            '--stacked: no two of the points differ in objective.joint_weight, '
-            'objective.free_bits, optimizer.learning_rate and seed alone, and no others can '
-            'be trained as one; leave --stacked out'
-        )
-    for names in _begun(waiting, folder):
-        if not is_stacked or not set(names) <= {p.workdir.name for p in waiting}:
-            raise InputError(
-                f'--workdir: {folder} has points that have begun to be trained as one '
-                f'({"; ".join(names)}). Go on with --stacked and all of them, or remove '
-                f'{folder / "stacks"} to begin them again'
-            )
-    groups = _groups(waiting, folder) if is_stacked else []
-    in_stacks = {p.workdir for group in groups for p in group}
-    alone = [p for p in waiting if p.workdir not in in_stacks]
-    executor = jobs.executor(way.cluster, way.jobs, len(alone), way.cluster_options, folder)
+    executor = jobs.executor(way.cluster, way.jobs, len(waiting), way.cluster_options, folder)
     with process.lock(folder):
         before = _read(folder)
         every = before['points'] if before else []
@@ -323,25 +292,15 @@ def run_all(
                 every.append(overrides)
         metrics.write_json(folder / 'sweep.json', {'base': base, 'points': every})
         print(f'{len(points)} points in {folder}, {len(points) - len(waiting)} of them finished')
-        started, failed = time.perf_counter(), {}
+        started = time.perf_counter()
         with tempfile.TemporaryDirectory(prefix='mmvae-compiled-') as compiled:
             if not way.cluster:  # points that differ in array arguments have one program
                 parallel.share_compilations(compiled)
-            # First those that want an accelerator's memory to themselves.
-            failed |= _run_processes(alone, folder, executor, command)
-            for group in groups:
-                failed |= _run_stack(group, folder, data_dir)
+            failed = _run_processes(waiting, folder, executor, command)
         if waiting:
             seconds = time.perf_counter() - started
             print(f'{len(waiting) - len(failed)} points finished in {seconds:.0f} s')
     return failed
-
-
-def _is_stacked(way: Way) -> bool:
-    """Stacked where it was asked for or, on one accelerator, where nothing else was."""
-    if way.stacked is not None or way.cluster or way.jobs:
-        return bool(way.stacked)
-    return parallel.backend() != 'cpu'
 
 
 def _run_processes(
@@ -370,82 +329,3 @@ def _run_processes(
         process.stop_requests() as stop_request,
     ):
         return jobs.run_all(executor, commands, outputs, bar, done, stop_request)
-
-
-def _groups(points: Sequence[Point], folder: Path) -> list[list[Point]]:
-    """The points that can be trained as one, two or more, and have not begun alone.
-
-    A stack that has begun goes on as it was, whatever points have been added since.
-    """
-    left = {p.workdir.name: p for p in points}
-    groups = [[left.pop(name) for name in names] for names in _begun(points, folder)]
-    fresh = [p for p in left.values() if not (p.workdir / 'checkpoints').exists()]
-    return groups + _alike(fresh)
-
-
-def _begun(points: Sequence[Point], folder: Path) -> list[list[str]]:
-    """The names of the points of each stack that has begun with any of these."""
-    every = {p.workdir.name for p in points}
-    paths = sorted((folder / 'stacks').glob('*/points.json'))
-    stacks = [json.loads(path.read_text()) for path in paths]
-    return [names for names in stacks if every & set(names)]
-
-
-def _alike(points: Sequence[Point]) -> list[list[Point]]:
-    """Those that can be trained as one, two or more together."""
-    by_common: dict[str, list[Point]] = {}
-    for point in points:
-        common = json.dumps(stacked.common(point.config).to_dict(), sort_keys=True)
-        by_common.setdefault(common, []).append(point)
-    return [group for group in by_common.values() if len(group) > 1]
-
-
-def _run_stack(group: Sequence[Point], folder: Path, data_dir: str | None) -> dict[str, str]:
-    """Trains points as one, and measures them one after another."""
-    names = [p.workdir.name for p in group]
-    own = folder / 'stacks' / hashlib.sha256('\n'.join(names).encode()).hexdigest()[:8]
-    config = group[0].config
-    data = data_sets.load(config.data, data_dir)
-    points = [stacked.Point(p.config, p.workdir) for p in group]
-    title = f'{len(group)} points as one'
-    with contextlib.ExitStack() as held:
-        for point in points:
-            held.enter_context(process.lock(point.workdir))
-        held.enter_context(process.log_to(folder / 'log.txt'))
-        held.enter_context(run.failures(folder))
-        if not (own / 'points.json').exists():  # what is left of one that was handed over
-            shutil.rmtree(own, ignore_errors=True)
-        own.mkdir(parents=True, exist_ok=True)
-        metrics.write_json(own / 'points.json', names)
-        opened = held.enter_context(open_checkpoints(own / 'checkpoints'))
-        if (made := opened.latest_step() or 0) > config.train.num_updates:
-            raise InputError(
-                f'config field train.num_updates: {config.train.num_updates} given; {title} in '
-                f'{folder} have made {made}, and a run can only go on'
-            )
-        for point in points:
-            run.check_split(point.workdir, data)
-            run.begin(point.config, point.workdir, data)
-        bar = metrics.progress_bar(config.train.num_updates, 0, 'updates', title)
-        with bar, process.stop_requests() as stop_request:
-            try:
-                stopped = stacked.train_stack(
-                    points, run.build_model(config), data, opened, stop_request,
-                    show=lambda step: bar.update(step - bar.n),
-                )  # fmt: skip
-            except jax.errors.JaxRuntimeError as error:
-                raise RunError(
-                    f'{title}: {str(error).splitlines()[0]}. --nostacked runs them one by one, '
-                    'once the folder stacks is removed'
-                ) from error
-    # Every point has its own checkpoints now. Without its points a stack has not begun.
-    (own / 'points.json').unlink()
-    shutil.rmtree(own)
-    failed = {workdir.name: message for workdir, message in stopped.items()}
-    for point in points:
-        if point.workdir.name not in failed:
-            try:
-                run.train(point.config, point.workdir, data)
-            except (InputError, RunError) as error:
-                failed[point.workdir.name] = str(error)
-    return failed
