@@ -1,5 +1,7 @@
+import concurrent.futures
 import functools
 import signal
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -291,6 +293,31 @@ def test_a_stop_saves_between_evaluations_and_the_run_ends_as_if_never_stopped(t
     assert rows == same_rows
     # All that steers the rest came through too; only the time differs.
     assert {**whole.meta, 'seconds': 0} == {**parts.meta, 'seconds': 0}
+
+
+def test_a_reader_beside_it_changes_nothing(tmp_path):
+    settings = {'train__num_updates': 30, 'train__eval_every': 2, 'train__log_every': 10}
+    alone, rows = run_dense(tmp_path / 'alone', **settings)
+    config = small.make_config(model__network='dense', **settings)
+    like = train.abstract_state(config, MultimodalVAE(DATA.modalities, config.model, True))
+    ended, steps = threading.Event(), []
+
+    def read():
+        while not ended.is_set():
+            with open_checkpoints(tmp_path / 'read' / 'checkpoints', read_only=True) as checkpoints:
+                if restored := checkpoints.restore_latest(like):
+                    steps.append(restored.step)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        reader = pool.submit(read)
+        try:
+            beside, same_rows = run_dense(tmp_path / 'read', **settings)
+        finally:
+            ended.set()
+        reader.result()
+    assert len(set(steps)) > 1
+    jax.tree.map(np.testing.assert_array_equal, alone.state, beside.state)
+    assert rows == same_rows
 
 
 def test_early_stopping_waits_for_its_patience(tmp_path):

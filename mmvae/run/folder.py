@@ -186,7 +186,7 @@ def begin(config: Config, workdir: Path, data: DataSet) -> None:
 def _measure(config: Config, workdir: Path, data: DataSet) -> None:
     model = build_model(config)
     like = training.abstract_state(config, model)
-    with open_checkpoints(workdir / 'checkpoints') as checkpoints:
+    with open_checkpoints(workdir / 'checkpoints', read_only=True) as checkpoints:
         latest, best = checkpoints.restore_latest(like), checkpoints.restore_best(like)
     if not best:
         raise InputError(f'--workdir: {workdir} has not been validated yet; train it further')
@@ -325,7 +325,7 @@ def best_checkpoint(config: Config, model: MultimodalVAE, workdir: Path) -> Rest
     """
     folder = workdir / 'checkpoints'
     if _updates_made(workdir):
-        with open_checkpoints(folder) as checkpoints:
+        with open_checkpoints(folder, read_only=True) as checkpoints:
             best = checkpoints.restore_best(training.abstract_state(config, model))
         if best:
             return best

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import logging
 import platform
 import shlex
@@ -93,6 +94,7 @@ def versions() -> dict[str, str]:
     return found | {name: metadata.version(name) for name in _PACKAGES}
 
 
+@functools.cache
 def commit() -> str | None:
     """The git commit of the code, with '+' where files differ from it; None without git."""
 
