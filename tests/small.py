@@ -1,5 +1,6 @@
 """Models, configs and data small enough to compile in a moment."""
 
+import dataclasses
 import functools
 
 import jax
@@ -14,6 +15,7 @@ from mmvae.model.vae import MultimodalVAE, init_params
 from mmvae.types import Modality
 
 MODEL = ModelConfig(network='conv', latent_dim=3, hidden=5, feature_maps=2, strides=(2, 1))
+DENSE = dataclasses.replace(MODEL, network='dense')  # compiles fastest
 BINARY = (Modality('x', (4, 6, 1)), Modality('y', (5, 3, 1)))
 THREE = (*BINARY, Modality('w', (2, 2, 3), 'categorical', 7))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmvae.model.vae import generator, observe, pictures
-from mmvae.types import Modality
+from mmvae.types import InputError, Modality
 from tests import small
 
 
@@ -13,7 +13,7 @@ def encode(model, params, x):
 
 
 def test_nothing_observed_gives_the_prior():
-    model, params, _ = small.make_model()
+    model, params, _ = small.make_model(config=small.DENSE)
     q = encode(model, params, {})
     np.testing.assert_array_equal(q.mean, np.zeros(3))
     np.testing.assert_array_equal(q.scale, np.ones(3))
@@ -21,7 +21,7 @@ def test_nothing_observed_gives_the_prior():
 
 @pytest.mark.parametrize('given', [('x',), ('y', 'w'), ('x', 'y', 'w')])
 def test_a_posterior_depends_on_what_is_observed_and_on_nothing_else(given):
-    model, params, x = small.make_model(small.THREE)
+    model, params, x = small.make_model(small.THREE, small.DENSE)
     x = {n: x[n] for n in given}
 
     def first_mean(params):
@@ -43,7 +43,7 @@ def test_a_posterior_depends_on_what_is_observed_and_on_nothing_else(given):
 
 
 def test_decoding_some_modalities_is_a_part_of_decoding_all():
-    model, params, _ = small.make_model(small.THREE)
+    model, params, _ = small.make_model(small.THREE, small.DENSE)
     z = jax.random.normal(jax.random.key(0), (4, 3))
     every = model.apply({'params': params}, z, method='decode')
     some = model.apply({'params': params}, z, ('w', 'x'), method='decode')
@@ -53,12 +53,35 @@ def test_decoding_some_modalities_is_a_part_of_decoding_all():
 
 
 def test_without_a_joint_posterior_two_modalities_are_refused():
-    model, params, x = small.make_model(joint_posterior=False)
+    model, params, x = small.make_model(config=small.DENSE, joint_posterior=False)
     assert not any(name.startswith('merge') for name in params)
-    with pytest.raises(ValueError, match='one modality only'):
+    with pytest.raises(InputError, match='modalities x and y given; allowed: one of them'):
         encode(model, params, x)
-    with pytest.raises(ValueError, match="unknown modality 'v'"):
-        encode(model, params, {'v': x['x']})
+
+
+def test_wrong_names_and_shapes_are_refused_with_what_is_allowed():
+    model, params, x = small.make_model(config=small.DENSE)
+
+    def refused(message, method, *arguments):
+        with pytest.raises(InputError) as error:
+            model.apply({'params': params}, *arguments, method=method)
+        assert str(error.value) == message
+
+    z = jnp.zeros((4, 3))
+    unknown = "modality 'w' given; allowed: x, y"
+    refused(unknown, 'encode', {'w': x['x']})
+    refused(unknown, 'decode', z, ['w'])
+    shape = 'modality y: an array of shape {} given; allowed: (5, 3, 1) of one example, (B, 5, 3, 1) of a batch'
+    for wrong in (x['x'], x['y'][..., 0], x['y'][0, 0], x['y'][None]):
+        refused(shape.format(wrong.shape), 'encode', {'y': wrong})
+    batches = "{'x': (16,), 'y': (5,)}"
+    refused(
+        f'modalities with batches of {batches} given; allowed: equal ones',
+        'encode',
+        {'x': x['x'], 'y': x['y'][:5]},
+    )
+    for wrong in (jnp.zeros((4, 2)), jnp.zeros(()), jnp.zeros((2, 4, 3))):
+        refused(f'z: shape {wrong.shape} given; allowed: (3,) or (B, 3)', 'decode', wrong)
 
 
 def test_binary_pixels_are_drawn_with_their_grey_level():
@@ -97,13 +120,13 @@ def test_an_autoregressive_likelihood_is_of_the_values_it_was_given():
     network, own = generator(model, params, 'w')
     outputs = network.apply({'params': own}, z, x['w'])()
     np.testing.assert_array_equal(p['w'].logits, outputs.reshape(16, 2, 2, 3, 7))
-    with pytest.raises(ValueError, match='decode\\(z, x\\)'):
+    with pytest.raises(InputError, match='decode\\(z, x\\)'):
         model.apply({'params': params}, z, ['w'], method='decode')
 
 
 def test_pictures_are_means_or_samples():
     z, key = jax.random.normal(jax.random.key(0), (4, 3)), jax.random.key(1)
-    model, params, _ = small.make_model()
+    model, params, _ = small.make_model(config=small.DENSE)
     means = model.apply({'params': params}, z, method='decode')['y'].mean
     np.testing.assert_allclose(pictures(model, params, z, key)['y'], means, rtol=1e-5)
     model, params, _ = small.make_model(small.THREE[1:], AUTOREGRESSIVE)

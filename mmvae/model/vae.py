@@ -13,7 +13,7 @@ from mmvae.model import autoregressive
 from mmvae.model.distributions import DiagonalGaussian, Likelihood, make_likelihood
 from mmvae.model.networks import generation_network, inference_network
 from mmvae.model.posteriors import MergedPosterior, Posterior, PosteriorHead
-from mmvae.types import Array, Key, Modality, Observed, Params
+from mmvae.types import Array, InputError, Key, Modality, Observed, Params
 
 
 class MultimodalVAE(nn.Module):
@@ -55,7 +55,7 @@ class MultimodalVAE(nn.Module):
         for modality in self.modalities:
             if modality.name == name:
                 return modality
-        raise ValueError(f'unknown modality {name!r}; this model has {", ".join(self.names)}')
+        raise InputError(f'modality {name!r} given; allowed: {", ".join(self.names)}')
 
     def subsets(self) -> list[tuple[str, ...]]:
         """The subsets of modalities whose posteriors are reported: each one, then all."""
@@ -76,22 +76,35 @@ class MultimodalVAE(nn.Module):
           A Gaussian, or a flow from one, with mean and log_scale [D] or [B, D].
 
         Raises:
-          ValueError: a name is unknown, or several modalities are observed and the
-            model has no joint posterior.
+          InputError: a name is unknown, a shape is not the modality's, or several modalities are
+            observed and the model has no joint posterior.
         """
         if not x:
             return self.prior()
+        self._check_shapes(x)
         inputs = {n: self.modality(n).scaled(x[n]) for n in x}
         h = {n: self.encoders[n](u) for n, u in inputs.items()}
         if len(h) == 1:
             ((name, only),) = h.items()
             return self.heads[name](only)
         if not self.joint_posterior:
-            raise ValueError(
-                f'this model has a posterior given one modality only, not given '
-                f'{" and ".join(x)}: it was trained with the translation objective'
+            raise InputError(
+                f'modalities {" and ".join(x)} given; allowed: one of them, for this model was '
+                'trained with the translation objective and has no joint posterior'
             )
         return self.merge(h)
+
+    def _check_shapes(self, x: Observed) -> None:
+        batches = {name: jnp.shape(a)[:-3] for name, a in x.items()}
+        for name, batch in batches.items():
+            given, shape = jnp.shape(x[name]), self.modality(name).shape
+            if given[-3:] != shape or len(batch) > 1:
+                raise InputError(
+                    f'modality {name}: an array of shape {given} given; allowed: {shape} of one '
+                    f'example, (B, {str(shape)[1:]} of a batch'
+                )
+        if len({*batches.values()}) > 1:
+            raise InputError(f'modalities with batches of {batches} given; allowed: equal ones')
 
     def decode(self, z: Array, of: Observed | Sequence[str] | None = None) -> dict[str, Likelihood]:
         """p(x_m | z) of some modalities, from z [(B), D].
@@ -102,15 +115,23 @@ class MultimodalVAE(nn.Module):
             the elements before it, so what it gives holds for this x alone.
 
         Raises:
-          ValueError: the networks are autoregressive and no values were given.
+          InputError: a name is unknown, a shape is wrong, or the networks are autoregressive and
+            no values were given.
         """
         of = self.names if of is None else of
+        dim = self.config.latent_dim
+        if jnp.ndim(z) not in (1, 2) or jnp.shape(z)[-1] != dim:
+            raise InputError(f'z: shape {jnp.shape(z)} given; allowed: ({dim},) or (B, {dim})')
+        if isinstance(of, Mapping):
+            self._check_shapes(of)
+        else:
+            of = [self.modality(name).name for name in of]
         if not self.is_autoregressive:
             outputs = {n: self.decoders[n](z) for n in of}
         elif isinstance(of, Mapping):
             outputs = {n: self.decoders[n](z, of[n]) for n in of}
         else:
-            raise ValueError(
+            raise InputError(
                 'an autoregressive p(x | z) is given for values of x: decode(z, x). '
                 'mmvae.model.autoregressive draws samples from it'
             )
