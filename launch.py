@@ -85,7 +85,6 @@ def main(argv):
 
 def dispatch():
     """Reads the config, loads the data and does what --mode says."""
-    from mmvae import config as config_module
     from mmvae.analysis import tables
     from mmvae.run import folder as run
     from mmvae.run import measure as finished
@@ -107,7 +106,7 @@ def dispatch():
         for field, value in config_flags.get_override_values(flags.FLAGS['config']).items():
             *sections, name = field.split('.')
             functools.reduce(dict.__getitem__, sections, tree)[name] = value
-    config = config_module.parse(tree)
+    config = run.resolve(tree)
     workdir = workdir or run.default_workdir(config)
     data = run.prepare(config, workdir, _DATA_DIR.value, mode)
     if mode == 'train':
@@ -137,7 +136,6 @@ def dispatch():
 
 def run_sweep(folder, only_summary):
     """Runs the points of a sweep, and says what those in its folder have found."""
-    from mmvae import config as config_module
     from mmvae.run import folder as run
     from mmvae.sweep import points as sweep
     from mmvae.sweep import summary
@@ -145,7 +143,7 @@ def run_sweep(folder, only_summary):
     from mmvae.types import InputError
 
     base = _CONFIG.value.to_dict()
-    folder = folder or sweep.default_folder(config_module.parse(base))
+    folder = folder or sweep.default_folder(run.resolve(base))
     if only_summary:
         print(summary.write(sweep.read_sweep(folder), folder))
         return

@@ -26,7 +26,6 @@ import numpy as np
 from absl import app, flags, logging
 
 from experiments import base, coloured_mnist, mnist_ar_cnn_vae, mnist_cnn_vae, mnist_vae
-from mmvae import config as config_module
 from mmvae import train
 from mmvae.data import modalities
 from mmvae.data.dataset import DataSet, Split, assign_streams
@@ -48,7 +47,7 @@ _CALLS = flags.DEFINE_integer('calls', 15, 'Timed calls of each part.', lower_bo
 
 def resident(config):
     config.data.feed = 'resident'
-    return config_module.parse(config)
+    return run.resolve(config)
 
 
 def halves():

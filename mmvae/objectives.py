@@ -5,6 +5,7 @@ All are one formula, `bound`. It takes the model (a bound linen module, or anyth
 `Terms`; callers map it over a batch and average. Everything is in nats.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from mmvae import keys
+from mmvae.config import ObjectiveConfig, require, require_known
 from mmvae.types import Array, Key, Observed
 
 
@@ -77,10 +79,14 @@ class Objective(NamedTuple):
       bounds: the modalities' names -> the weight and the source of each bound on all of them;
         the weights sum to 1.
       joint_posterior: whether these train q(z | all modalities).
+      joint_weight: lambda of (4.12) where the config leaves it open.
+      several: whether it is for several modalities, or for one.
     """
 
     bounds: Callable[[tuple[str, ...]], Weighted]
     joint_posterior: bool
+    joint_weight: float = 1.0
+    several: bool = True
 
 
 def _joint(names: tuple[str, ...]) -> Weighted:
@@ -103,11 +109,44 @@ def _combined(names: tuple[str, ...]) -> Weighted:
 
 
 OBJECTIVES = {
-    'single': Objective(_joint, joint_posterior=False),
-    'joint': Objective(_joint, joint_posterior=True),
+    'single': Objective(_joint, joint_posterior=False, several=False),
+    'joint': Objective(_joint, joint_posterior=True, joint_weight=0.3),
     'translation': Objective(_translation, joint_posterior=False),
     'combined': Objective(_combined, joint_posterior=True),
 }
+
+
+def check(config: ObjectiveConfig) -> ObjectiveConfig:
+    """The config with lambda filled in where it was left open.
+
+    Raises:
+      InputError: there is no such objective.
+    """
+    require_known('objective.name', config.name, OBJECTIVES)
+    if config.joint_weight is not None:
+        return config
+    return dataclasses.replace(config, joint_weight=OBJECTIVES[config.name].joint_weight)
+
+
+def check_model(config: ObjectiveConfig, flow_steps: int, names: Sequence[str]) -> None:
+    """Checks that an objective fits the posteriors and the modalities.
+
+    Raises:
+      InputError: it does not.
+    """
+    objective = OBJECTIVES[config.name]
+    of_several = [name for name, o in OBJECTIVES.items() if o.several]
+    require(
+        (len(names) > 1) == objective.several, 'objective.name', config.name,
+        f"'single' for one modality, {', '.join(map(repr, of_several))} for several; "
+        f'this view of the data has {len(names)} ({", ".join(names)})',
+    )  # fmt: skip
+    is_mixture = objective.several and not objective.joint_posterior
+    require(
+        not (flow_steps and is_mixture), 'model.flow_steps', flow_steps,
+        f'0 with the {config.name} objective, whose estimates need the density of one '
+        "posterior at another's samples: a flow has no fast one",
+    )  # fmt: skip
 
 
 def stream_bounds(

@@ -9,6 +9,8 @@ import numpy as np
 
 from experiments import base
 from mmvae import config as config_module
+from mmvae import data as data_sets
+from mmvae import objectives
 from mmvae.config import ModelConfig
 from mmvae.data.dataset import DataSet, Split, assign_streams
 from mmvae.model.vae import MultimodalVAE, init_params
@@ -36,7 +38,11 @@ def make_config(**overrides):
         for part in sections:
             section = section[part]
         section[name] = value
-    return config_module.parse(tree)
+    config = config_module.parse(tree)
+    # Of other modalities than the views have: what is checked of those is left out.
+    return dataclasses.replace(
+        config, data=data_sets.check(config.data), objective=objectives.check(config.objective)
+    )
 
 
 def make_images(modalities, count, seed=0):

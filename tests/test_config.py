@@ -4,6 +4,9 @@ import pytest
 
 from experiments import base
 from mmvae import config as config_module
+from mmvae import data as data_sets
+from mmvae import objectives
+from mmvae.model import vae
 from mmvae.types import InputError
 from tests import small
 
@@ -84,10 +87,13 @@ def test_wrong_types_unknown_and_missing_fields_are_refused_by_name():
     for change, message in [
         ({'model': {**tree['model'], 'hiden': 3}}, r'model.hiden: unknown. Did you mean hidden\?'),
         ({'model': {'hidden': 3}}, 'model.network, model.latent_dim, .*: missing'),
-        ({'model': {**tree['model'], 'hidden': 'many'}}, "model.hidden: 'many' given, int wanted"),
+        (
+            {'model': {**tree['model'], 'hidden': 'many'}},
+            "model.hidden: 'many' given; allowed: a whole",
+        ),
         ({'model': {**tree['model'], 'hidden': True}}, 'model.hidden: True given'),
-        ({'model': 3}, 'model: 3 given, a section wanted'),
-        ({'seed': 0.5}, 'seed: 0.5 given, int wanted'),
+        ({'model': 3}, 'model: 3 given; allowed: a section'),
+        ({'seed': 0.5}, 'seed: 0.5 given; allowed: a whole number'),
     ]:
         with pytest.raises(InputError, match=message):
             config_module.parse({**tree, **change})
@@ -98,6 +104,11 @@ def test_wrong_types_unknown_and_missing_fields_are_refused_by_name():
     [
         ({'objective__name': 'single'}, small.BINARY, "objective.name: 'single'"),
         ({}, small.BINARY[:1], "objective.name: 'joint'"),
+        (
+            {'objective__name': 'translation', 'model__flow_steps': 2},
+            small.BINARY,
+            'model.flow_steps: 2 given; allowed: 0 with the translation objective',
+        ),
         ({'data__num_pairs': 25}, small.BINARY, 'at most the number of training examples, 24'),
         ({'objective__name': 'single'}, small.BINARY[:1], 'data.num_pairs: 8 .* no pairs'),
         ({'train__batch__paired': 0, 'data__num_pairs': 24}, small.BINARY, 'trains on none'),
@@ -118,7 +129,15 @@ def test_wrong_types_unknown_and_missing_fields_are_refused_by_name():
 def test_what_does_not_fit_the_data_is_refused(overrides, modalities, message):
     config = small.make_config(**overrides)
     with pytest.raises(InputError, match=message):
-        config_module.check_against_data(config, modalities, num_train=24)
+        check_all(config, modalities)
+
+
+def check_all(config, modalities, num_train=24):
+    """What the owners check of the modalities and of the number of examples."""
+    names = [m.name for m in modalities]
+    vae.check(config.model, modalities)
+    objectives.check_model(config.objective, config.model.flow_steps, names)
+    data_sets.check_counts(config.data, config.train.batch, names, num_train)
 
 
 def test_a_run_from_before_a_field_existed_is_the_run_with_its_default():
@@ -132,4 +151,16 @@ def test_a_run_from_before_a_field_existed_is_the_run_with_its_default():
 
 def test_all_pairs_and_odd_strides_are_allowed():
     config = small.make_config(data__num_pairs=24, model__strides=(2, 2))
-    config_module.check_against_data(config, small.BINARY, num_train=24)
+    check_all(config, small.BINARY)
+
+
+def test_patience_may_change_in_a_folder_and_what_chooses_the_best_may_not():
+    config = small.make_config()
+    patient = small.make_config(train__patience=3)
+    assert config_module.differences(config, patient) == []
+    assert patient.digest() != config.digest()  # as it always was
+    for field in ('eval__seed', 'eval__validation_examples'):
+        other = small.make_config(**{field: 1})
+        assert config_module.differences(config, other)
+        assert config_module.differences(config, other, measuring=True) == []
+        assert other.digest() != config.digest()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmvae.config import differences, parse
+from mmvae.config import differences
+from mmvae.run.folder import resolve
 
 FOLDER = Path(__file__).parent.parent / 'experiments'
 RESULTS = sorted((FOLDER / 'results').glob('*.json'))
@@ -26,8 +27,8 @@ def read_csv(name):
 def test_a_result_is_of_the_file_with_its_name(path):
     result = json.loads(path.read_text())
     assert path.name.split('.')[0] == result['experiment']
-    config = parse(load_module(result['experiment']).get_config())
-    of_result = parse(result['config'])
+    config = resolve(load_module(result['experiment']).get_config())
+    of_result = resolve(result['config'])
     assert not differences(of_result, config)
     assert of_result.train == config.train
     assert of_result.eval == config.eval
@@ -56,5 +57,5 @@ def test_the_curve_of_pairs_is_that_of_its_file():
 def test_an_experiment_has_the_name_of_its_file(path):
     module = load_module(path.stem)
     if hasattr(module, 'get_config'):
-        config = parse(module.get_config())
+        config = resolve(module.get_config())
         assert config.experiment == path.stem

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from mmvae import config, keys, objectives
+from mmvae import keys, objectives
 from mmvae.model.distributions import DiagonalGaussian
 from mmvae.objectives import OBJECTIVES, Terms
 
@@ -249,7 +249,3 @@ def test_each_bound_of_an_example_has_its_own_randomness():
     objectives.stream_bounds(Recorder(), X, jax.random.key(0), OBJECTIVES['combined'], 2)
     jax.effects_barrier()
     assert len(set(draws)) == len(draws) == 3 * 2
-
-
-def test_the_registry_is_what_the_config_allows():
-    assert tuple(OBJECTIVES) == config.OBJECTIVES

@@ -6,6 +6,7 @@ from scipy.ndimage import correlate1d
 # RGB of the solid digits (red, green, blue) and, one to one, of their edge maps.
 SOLID = np.array([(255, 0, 0), (0, 219, 0), (61, 18, 198)])
 EDGES = np.array([(255, 211, 0), (0, 191, 43), (0, 41, 191)])
+EDGE_COLOURS = ('separate', 'mixed')  # see `edges`
 
 
 def solid(digits: np.ndarray, colours: np.ndarray) -> np.ndarray:

@@ -63,6 +63,9 @@ def check_values(data: DataSet) -> DataSet:
     return data
 
 
+UNPAIRED = ('rest', 'all')  # see `assign_streams`
+
+
 def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A random order in which every prefix has the classes as equal as they can be."""
     order = rng.permutation(len(labels))

@@ -1,5 +1,8 @@
 """What is seen of a digit: all of it, its two halves, or it coloured beside its edge map."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 from mmvae.config import DataConfig
@@ -10,7 +13,7 @@ from mmvae.types import Modality
 def modalities(config: DataConfig) -> tuple[Modality, ...]:
     """The modalities of the view, without reading the data."""
     blank = view(config, np.empty((0, 28, 28), np.uint8), colours=np.empty(0, int))
-    likelihood = ('categorical', 256) if config.view == 'coloured' else ('bernoulli', 2)
+    likelihood = VIEWS[config.view].likelihood
     return tuple(Modality(name, a.shape[1:], *likelihood) for name, a in blank.items())
 
 
@@ -20,12 +23,36 @@ def view(config: DataConfig, digits: np.ndarray, colours: np.ndarray) -> dict[st
     Args:
       colours: which of `coloured_mnist.SOLID` each digit has, [N]; read by that view alone.
     """
+    return VIEWS[config.view].make(config, digits, colours)
+
+
+def _halves(config, digits, colours):
+    """Top and bottom: section 7.3."""
     half = digits.shape[1] // 2
-    if config.view == 'halves':  # top and bottom (section 7.3)
-        return {'x': digits[:, :half, :, None], 'y': digits[:, half:, :, None]}
-    if config.view == 'coloured':  # section 7.4
-        return {
-            'x': coloured_mnist.solid(digits, colours),
-            'y': coloured_mnist.edges(digits, colours, config.edge_colours),
-        }
+    return {'x': digits[:, :half, :, None], 'y': digits[:, half:, :, None]}
+
+
+def _coloured(config, digits, colours):
+    """Section 7.4."""
+    return {
+        'x': coloured_mnist.solid(digits, colours),
+        'y': coloured_mnist.edges(digits, colours, config.edge_colours),
+    }
+
+
+def _whole(config, digits, colours):
     return {'x': digits[..., None]}
+
+
+class View(NamedTuple):
+    """How `view` makes it, and the likelihood of each of its modalities with its values."""
+
+    make: Callable[[DataConfig, np.ndarray, np.ndarray], dict[str, np.ndarray]]
+    likelihood: tuple[str, int] = ('bernoulli', 2)
+
+
+VIEWS = {
+    'halves': View(_halves),
+    'whole': View(_whole),
+    'coloured': View(_coloured, ('categorical', 256)),
+}

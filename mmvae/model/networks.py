@@ -137,22 +137,47 @@ def image_sizes(size: tuple[int, int], strides: tuple[int, ...]) -> list[tuple[i
     return sizes
 
 
-def inference_network(config: ModelConfig) -> nn.Module:
-    if config.network == 'dense':
-        return DenseEncoder(config.hidden)
+def _dense_encoder(config: ModelConfig) -> nn.Module:
+    return DenseEncoder(config.hidden)
+
+
+def _conv_encoder(config: ModelConfig) -> nn.Module:
     return ConvEncoder(config.hidden, config.feature_maps, config.strides)
 
 
-def generation_network(config: ModelConfig, modality: Modality) -> nn.Module:
-    *size, channels = modality.shape
-    outputs = channels * distributions.outputs_per_element(modality)
-    if config.network == 'dense':
-        return DenseDecoder(config.hidden, tuple(size), outputs)
-    sizes = (config.hidden, config.feature_maps, config.strides, tuple(size))
-    if config.network == 'conv':
-        return ConvDecoder(*sizes, outputs, config.last_layer == 'pointwise')
-    features = ConvDecoder(*sizes, config.feature_maps)
+def _dense_decoder(config: ModelConfig, modality: Modality) -> nn.Module:
+    return DenseDecoder(config.hidden, modality.shape[:2], _num_outputs(modality))
+
+
+def _conv_decoder(config: ModelConfig, modality: Modality) -> nn.Module:
+    sizes = (config.hidden, config.feature_maps, config.strides, modality.shape[:2])
+    return ConvDecoder(*sizes, _num_outputs(modality), config.last_layer == 'pointwise')
+
+
+def _autoregressive_decoder(config: ModelConfig, modality: Modality) -> nn.Module:
+    sizes = (config.hidden, config.feature_maps, config.strides, modality.shape[:2])
     return AutoregressiveDecoder(
-        modality, features, config.feature_maps, config.masked_blocks, config.masked_size,
-        config.masked_gates,
+        modality, ConvDecoder(*sizes, config.feature_maps), config.feature_maps,
+        config.masked_blocks, config.masked_size, config.masked_gates,
     )  # fmt: skip
+
+
+def _num_outputs(modality: Modality) -> int:
+    return modality.shape[-1] * distributions.outputs_per_element(modality)
+
+
+# model.network -> of the encoder (config) and of the decoder (config, modality)
+NETWORKS = {
+    'dense': (_dense_encoder, _dense_decoder),  # tables 5.1 and 5.4
+    'conv': (_conv_encoder, _conv_decoder),  # tables 5.2 and 5.5
+    'autoregressive': (_conv_encoder, _autoregressive_decoder),  # table 5.2 and figure 5.3
+}
+LAST_LAYERS = ('block', 'pointwise')  # see `ConvDecoder`
+
+
+def inference_network(config: ModelConfig) -> nn.Module:
+    return NETWORKS[config.network][0](config)
+
+
+def generation_network(config: ModelConfig, modality: Modality) -> nn.Module:
+    return NETWORKS[config.network][1](config, modality)

@@ -8,10 +8,16 @@ import jax
 import jax.numpy as jnp
 
 from mmvae import keys
-from mmvae.config import ModelConfig
+from mmvae.config import ModelConfig, require, require_known
 from mmvae.model import autoregressive
 from mmvae.model.distributions import DiagonalGaussian, Likelihood, make_likelihood
-from mmvae.model.networks import generation_network, inference_network
+from mmvae.model.networks import (
+    LAST_LAYERS,
+    NETWORKS,
+    generation_network,
+    image_sizes,
+    inference_network,
+)
 from mmvae.model.posteriors import MergedPosterior, Posterior, PosteriorHead
 from mmvae.types import Array, InputError, Key, Modality, Observed, Params
 
@@ -154,6 +160,33 @@ class MultimodalVAE(nn.Module):
         posteriors = [self.encode({n: x[n]}) for n in self.names]
         q = self.encode(x) if self.joint_posterior else posteriors[0]
         self.decode(q.sample(key), x)
+
+
+def check(config: ModelConfig, modalities: Sequence[Modality]) -> None:
+    """Checks that there is such a network, and that it has a place for the modalities.
+
+    Raises:
+      InputError: a name is unknown, or images are smaller or have more channels than the
+        network's sizes allow.
+    """
+    require_known('model.network', config.network, NETWORKS)
+    require_known('model.last_layer', config.last_layer, LAST_LAYERS)
+    if config.network == 'autoregressive':
+        channels = max(m.shape[-1] for m in modalities)
+        allowed = (
+            f'at least {2 * channels}: each masked block has half as many, and each of '
+            f'the {channels} channels its own'
+        )
+        maps = config.feature_maps
+        require(maps // 2 >= channels, 'model.feature_maps', maps, allowed)
+    if config.network != 'dense':
+        for modality in modalities:
+            sizes = image_sizes(modality.shape[:2], config.strides)
+            for i, (stride, (height, width)) in enumerate(zip(config.strides, sizes, strict=False)):
+                fits = f'strides that fit: block {i + 1} would halve {modality.name} at {height}x{width}'
+                require(
+                    stride == 1 or min(height, width) > 1, 'model.strides', config.strides, fits
+                )
 
 
 def observe(modalities: Sequence[Modality], pixels: Observed, key: Key) -> dict[str, Array]:

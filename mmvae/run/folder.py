@@ -12,11 +12,12 @@ What else is made of a finished run, `finished.py` makes.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ from mmvae import data as data_sets
 from mmvae import evaluate, objectives
 from mmvae import train as training
 from mmvae.analysis import figures
-from mmvae.config import Config, check_against_data, check_devices, differences, parse
+from mmvae.config import Config, check_devices, differences, parse
 from mmvae.data import DataSet
+from mmvae.model import vae
 from mmvae.model.vae import MultimodalVAE
 from mmvae.system import metrics, parallel, process
 from mmvae.system.checkpoint import Restored, open_checkpoints
@@ -36,6 +38,26 @@ from mmvae.train import Stopped
 from mmvae.types import InputError, Params, RunError
 
 _log = logging.getLogger(__name__)
+
+
+def resolve(tree: Mapping[str, Any]) -> Config:
+    """A checked config in which nothing is left open, from a ConfigDict or a nested dict.
+
+    `config.parse`, then whoever owns a name checks it and fills in what belongs to it.
+
+    Raises:
+      InputError: a field is unknown, missing, of a wrong type or value, or does not go with
+        another. What only the data can tell, `prepare` checks.
+    """
+    config = parse(tree)
+    config = dataclasses.replace(
+        config, data=data_sets.check(config.data), objective=objectives.check(config.objective)
+    )
+    modalities = data_sets.modalities(config.data)
+    vae.check(config.model, modalities)
+    names = [m.name for m in modalities]
+    objectives.check_model(config.objective, config.model.flow_steps, names)
+    return config
 
 
 def read_config(workdir: Path) -> Config:
@@ -47,7 +69,7 @@ def read_config(workdir: Path) -> Config:
     path = workdir / 'config.json'
     if not path.is_file():
         raise InputError(f'--workdir: {workdir} holds no run (no config.json)')
-    return parse(json.loads(path.read_text()))
+    return resolve(json.loads(path.read_text()))
 
 
 def default_workdir(config: Config) -> Path:
@@ -71,20 +93,22 @@ def prepare(config: Config, workdir: Path, data_dir: str | None, mode: str = 'tr
             raise _no_checkpoint(workdir)
     check_devices(config, parallel.device_count())
     data = data_sets.load(config.data, data_dir)
-    check_against_data(config, data.modalities, len(data.splits['train'].labels))
-    check_folder(config, workdir)
+    names = [m.name for m in data.modalities]
+    num_train = len(data.splits['train'].labels)
+    data_sets.check_counts(config.data, config.train.batch, names, num_train)
+    check_folder(config, workdir, measuring=mode != 'train')
     check_split(workdir, data)
     return data
 
 
-def check_folder(config: Config, workdir: Path) -> None:
-    """Checks that a run may begin or go on in a folder.
+def check_folder(config: Config, workdir: Path, measuring: bool = False) -> None:
+    """Checks that a run may begin or go on, or be measured, in a folder.
 
     Raises:
       InputError: the folder holds a run of another config, or something else.
     """
     if (workdir / 'config.json').is_file():
-        differ = differences(read_config(workdir), config)
+        differ = differences(read_config(workdir), config, measuring)
         if differ:
             raise InputError(
                 f'--workdir: {workdir} holds a run of another config ({"; ".join(differ)}). '

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmvae import data as data_sets
-from mmvae.config import Config, check_against_data, check_devices, differences, get_field, parse
+from mmvae.config import Config, check_devices, differences, get_field
 from mmvae.run import folder as run
 from mmvae.sweep import workers as jobs
 from mmvae.system import metrics, parallel, process
@@ -167,7 +167,7 @@ def make_points(
     """The runs of a sweep, each once.
 
     Args:
-      base: the nested dict that they start from, as `config.parse` takes it.
+      base: the nested dict that they start from, as `run.folder.resolve` takes it.
 
     Raises:
       InputError: a field is unknown or a value impossible; it says of which point.
@@ -186,7 +186,7 @@ def make_points(
                     if not isinstance(section, dict):
                         raise InputError(f'config field {field}: unknown; {part} has no fields')
                 section[name] = value
-            config = parse(tree)
+            config = run.resolve(tree)
         except InputError as error:
             raise InputError(f'sweep point {_show(own)}: {error}') from error
         name = ','.join(f'{field}={value_text(get_field(config, field))}' for field in sorted(own))
@@ -228,7 +228,7 @@ def prepare(
     )
     if before is None and not is_free:
         raise InputError(f'--workdir: {folder} exists and is not the folder of a sweep')
-    if before and (differ := differences(parse(before['base']), parse(base))):
+    if before and (differ := differences(run.resolve(before['base']), run.resolve(base))):
         raise InputError(
             f'--workdir: {folder} holds a sweep that starts from another config '
             f'({"; ".join(differ)}). Give another folder, or the same config'
@@ -242,8 +242,9 @@ def prepare(
             same = dataclasses.replace(config.data, seed=0, num_pairs=0, unpaired='rest')
             if same not in loaded:
                 data = data_sets.load(same, data_dir)
-                loaded[same] = data.modalities, len(data.splits['train'].labels)
-            check_against_data(config, *loaded[same])
+                names = [m.name for m in data.modalities]
+                loaded[same] = names, len(data.splits['train'].labels)
+            data_sets.check_counts(config.data, config.train.batch, *loaded[same])
             run.check_folder(config, point.workdir)
             run.check_updates(config, point.workdir)
         except InputError as error:
