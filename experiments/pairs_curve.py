@@ -26,6 +26,7 @@ from pathlib import Path
 from absl import app, flags
 
 from experiments import mnist_halves
+from mmvae.analysis import curves
 from mmvae.sweep import points as sweeps
 from mmvae.sweep import summary
 from mmvae.system import metrics
@@ -73,41 +74,41 @@ def sweep(add, num_pairs=NUM_PAIRS):
                 )
 
 
-def curve(found):
+def curve(points):
     """Rows {objective, num_pairs, seeds, NAME, NAME_stderr, ...} of the finished runs.
 
     NLLs in nats; `share` is F(N), of the seeds that have runs without and with all pairs.
     """
     values = {}  # (objective, pairs, seed) -> column -> nats
     # 'All' is the largest number asked for, finished or not.
-    most = max(f.point.config.data.num_pairs for f in found)
-    for f in found:
-        if f.test:
-            config = f.point.config
+    most = max(p.point.config.data.num_pairs for p in points)
+    for p in points:
+        if p.test:
+            config = p.point.config
             pairs = config.data.num_pairs
             key = (config.objective.name, pairs, config.seed)
             values[key] = {
-                column: -sum(f.test[n]['mean'] for n in (with_pairs if pairs else without))
+                column: -sum(p.test[n]['mean'] for n in (with_pairs if pairs else without))
                 for column, (with_pairs, without) in NLL.items()
             }
     gains = {  # (objective, seed) -> of all pairs over none, nats
-        (name, seed): own['nll_xy'] - values[name, most, seed]['nll_xy']
-        for (name, pairs, seed), own in values.items()
+        (name, seed): nll['nll_xy'] - values[name, most, seed]['nll_xy']
+        for (name, pairs, seed), nll in values.items()
         if pairs == 0 < most and (name, most, seed) in values
     }
-    for (name, _, seed), own in values.items():
+    for (name, _, seed), nll in values.items():
         gain = metrics.Mean()
         gain.add([g for (other, _), g in gains.items() if other == name])
         is_gain = gain.stderr is not None and gain.mean > 2 * gain.stderr
         if (name, seed) in gains and is_gain:
-            own['share'] = (values[name, 0, seed]['nll_xy'] - own['nll_xy']) / gains[name, seed]
+            nll['share'] = (values[name, 0, seed]['nll_xy'] - nll['nll_xy']) / gains[name, seed]
     rows = []
     for name, pairs in sorted({key[:2] for key in values}):
-        runs = [own for key, own in values.items() if key[:2] == (name, pairs)]
+        runs = [nll for key, nll in values.items() if key[:2] == (name, pairs)]
         row = {'objective': name, 'num_pairs': pairs, 'seeds': len(runs)}
         for column in (*NLL, 'share'):
             mean = metrics.Mean()
-            mean.add([own[column] for own in runs if column in own])
+            mean.add([nll[column] for nll in runs if column in nll])
             row[column] = mean.mean if mean.n else math.nan
             row[f'{column}_stderr'] = math.nan if mean.stderr is None else mean.stderr
         rows.append(row)
@@ -121,42 +122,6 @@ def write_csv(rows, path):
         writer.writerows(
             {k: f'{v:.4f}' if isinstance(v, float) else v for k, v in row.items()} for row in rows
         )
-
-
-def draw(rows, path):
-    import matplotlib
-
-    matplotlib.use('agg')
-    from matplotlib import pyplot
-
-    shown = [
-        ('NLL of (x, y), nats', {'nll_xy': '-'}),
-        ('NLL of y given x, nats', {'nll_y_given_x': '-', 'translation_y_given_x': ':'}),
-    ]
-    if any(math.isfinite(row['share']) for row in rows):
-        shown.append(('share of the gain F(N)', {'share': '-'}))
-    figure, panels = pyplot.subplots(
-        1, len(shown), figsize=(5 * len(shown), 4.5), layout='constrained'
-    )
-    labels = {'nll_y_given_x': ', importance-weighted', 'translation_y_given_x': ', by translation'}
-    counts = sorted({row['num_pairs'] for row in rows})
-    for panel, (title, columns) in zip(panels, shown, strict=True):
-        for number, name in enumerate(sorted({row['objective'] for row in rows})):
-            own = [row for row in rows if row['objective'] == name]
-            for column, style in columns.items():
-                panel.errorbar(
-                    [row['num_pairs'] for row in own], [row[column] for row in own],
-                    [row[f'{column}_stderr'] for row in own], fmt='o' + style, markersize=4,
-                    color=f'C{number}', capsize=3, label=f'{name} objective{labels.get(column, "")}',
-                )  # fmt: skip
-        panel.set_xscale('symlog', linthresh=max(min(filter(None, counts), default=1), 1))
-        panel.set_xticks(counts, [f'{c:,}' for c in counts])
-        panel.minorticks_off()
-        panel.set_xlabel('pairs')
-        panel.set_title(title)
-        panel.legend(fontsize=8)
-    with metrics.replacing(path) as partial:
-        figure.savefig(partial, dpi=100)
 
 
 def main(argv):
@@ -175,7 +140,7 @@ def main(argv):
         print(f'pairs_curve: {error}', file=sys.stderr)
         sys.exit(2)
     write_csv(rows, paths[1])
-    draw(rows, paths[0])
+    curves.draw_pairs(rows, paths[0])
     print(metrics.table([list(rows[0]), *(
         [f'{v:.2f}' if isinstance(v, float) else str(v) for v in row.values()] for row in rows
     )]))  # fmt: skip

@@ -88,7 +88,8 @@ def selection_bound(bounds: Mapping[str, float], config: Config) -> tuple[str, f
     if not config.trains_pairs or len(singles) == 1:
         return ' + '.join(singles), sum(singles.values())
     joint = every.get('joint_bound', 0.0)
-    translation = float(np.mean([v for k, v in every.items() if k.startswith('translation_')]))
+    translations = [v for k, v in every.items() if k.startswith('translation_')]
+    translation = sum(translations) / max(len(translations), 1)
     return {
         'joint': ('joint_bound', joint),
         'translation': ('translation bound', translation),
@@ -96,7 +97,7 @@ def selection_bound(bounds: Mapping[str, float], config: Config) -> tuple[str, f
     }[config.objective.name]
 
 
-def _bound_name(modalities: Sequence[str], source: Sequence[str]) -> str:
+def bound_name(modalities: Sequence[str], source: Sequence[str]) -> str:
     """What the bound on all of several modalities from q(z | source) is called."""
     if len(source) > 1:
         return 'joint'
@@ -113,7 +114,7 @@ def example_bounds(model: MultimodalVAE, x: Observed, key: Key) -> dict[str, Arr
     bounds = {name: ((name,), (name,)) for name in names}  # its modalities, and its source
     if len(names) > 1:
         sources = [names] * model.joint_posterior + [(name,) for name in names]
-        bounds |= {_bound_name(names, source): (names, source) for source in sources}
+        bounds |= {bound_name(names, source): (names, source) for source in sources}
     values = {}
     for number, (name, (observed, source)) in enumerate(bounds.items()):
         bound_key = keys.fold(key, keys.SAMPLE, number)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import base, pairs_curve
+from mmvae.analysis import curves
 from mmvae.sweep import points as sweep
 from mmvae.sweep import summary
 from mmvae.types import InputError
@@ -124,7 +125,7 @@ def test_the_curve_of_pairs_of_known_runs(tmp_path):
     pairs_curve.write_csv([none, some, every], tmp_path / 'curve.csv')
     with (tmp_path / 'curve.csv').open(newline='') as file:
         assert [float(r['share']) for r in csv.DictReader(file)] == [0, 0.75, 1]
-    pairs_curve.draw([none, some, every], tmp_path / 'curve.png')
+    curves.draw_pairs([none, some, every], tmp_path / 'curve.png')
     assert (tmp_path / 'curve.png').stat().st_size > 1000
 
 

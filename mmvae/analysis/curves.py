@@ -1,0 +1,103 @@
+"""Curves: the validation bounds of runs (figure 7.9), and what pairs are worth."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmvae import evaluate
+from mmvae.config import Config
+from mmvae.data import modalities
+from mmvae.system import metrics
+
+
+class Run(NamedTuple):
+    """A run's name, its config and its rows of metrics.jsonl of kind 'validation', in order."""
+
+    name: str
+    config: Config
+    rows: Sequence[Mapping[str, Any]]
+
+
+def draw_validations(runs: Sequence[Run], path: Path) -> None:
+    """Writes the validation bounds of runs over their updates.
+
+    Left, the bound that each run's checkpoints are chosen by: what its objective maximises of
+    pairs. Right, how well each modality is predicted from another: E_q(z|x)[log p(y|z)].
+    """
+    figure = _make_figure(12)
+    left, right = figure.subplots(1, 2)
+    passes = 0.0
+    for number, (name, config, rows) in enumerate(runs):
+        steps, color = [row['step'] for row in rows], f'C{number}'
+        scores = [evaluate.selection_bound(row, config) for row in rows]
+        left.plot(
+            steps, [score for _, score in scores], color=color, label=f'{name}: {scores[0][0]}'
+        )
+        names = tuple(m.name for m in modalities(config.data))
+        directions = [(s, t) for s in names for t in names if s != t]
+        for direction, (source, target) in enumerate(directions):
+            key = f'{evaluate.bound_name(names, (source,))}_reconstruction_{target}'
+            right.plot(
+                steps, [row[key] for row in rows], ('-', ':', '--', '-.')[direction % 4],
+                color=color, label=f'{name}: {target} given {source}',
+            )  # fmt: skip
+        if config.data.num_pairs:
+            passes = config.train.batch.paired / config.data.num_pairs
+            axis = f'passes over the pairs of {name}'
+    if passes:
+        top = left.secondary_xaxis('top', (lambda s: s * passes, lambda e: e / passes))
+        top.set_xlabel(axis)
+    for axes in (left, right):
+        axes.set_xlabel('updates')
+        axes.set_ylabel('nats, validation set')
+        if axes.lines:
+            axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+def draw_pairs(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Writes what pairs are worth, from rows as `experiments.pairs_curve.curve` makes them.
+
+    Each row has objective, num_pairs and, in nats with their standard errors as *_stderr, nll_xy,
+    nll_y_given_x, translation_y_given_x and share.
+    """
+    panels = [
+        ('NLL of (x, y), nats', {'nll_xy': '-'}),
+        ('NLL of y given x, nats', {'nll_y_given_x': '-', 'translation_y_given_x': ':'}),
+    ]
+    if any(math.isfinite(row['share']) for row in rows):
+        panels.append(('share of the gain F(N)', {'share': '-'}))
+    labels = {'nll_y_given_x': ', importance-weighted', 'translation_y_given_x': ', by translation'}
+    counts = sorted({row['num_pairs'] for row in rows})
+    figure = _make_figure(5 * len(panels))
+    for axes, (title, columns) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        for number, objective in enumerate(sorted({row['objective'] for row in rows})):
+            points = [row for row in rows if row['objective'] == objective]
+            for column, style in columns.items():
+                axes.errorbar(
+                    [row['num_pairs'] for row in points], [row[column] for row in points],
+                    [row[f'{column}_stderr'] for row in points], fmt='o' + style, markersize=4,
+                    color=f'C{number}', capsize=3,
+                    label=f'{objective} objective{labels.get(column, "")}',
+                )  # fmt: skip
+        axes.set_xscale('symlog', linthresh=max(min(filter(None, counts), default=1), 1))
+        axes.set_xticks(counts, [f'{c:,}' for c in counts])
+        axes.minorticks_off()
+        axes.set_xlabel('pairs')
+        axes.set_title(title)
+        axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+def _make_figure(width: float) -> Any:
+    from matplotlib.figure import (
+        Figure,  # late: reading an experiment's file should not wait for it
+    )
+
+    return Figure(figsize=(width, 4.5), layout='constrained')
+
+
+def _save(figure: Any, path: Path) -> None:
+    with metrics.replacing(path) as partial:
+        figure.savefig(partial, dpi=100)
