@@ -1,5 +1,6 @@
 import sys
 import types
+import zipfile
 
 import numpy as np
 import pytest
@@ -198,6 +199,28 @@ def test_a_file_that_is_not_mnist_is_refused(tmp_path):
     refused('cannot be read')
     path.write_bytes(b'not a zip file')
     refused('cannot be read')
+
+
+@pytest.mark.parametrize('damage', ['header', 'version', 'lzma', 'encryption'])
+def test_a_hostile_mnist_npz_is_refused_before_it_is_read(damage, tmp_path):
+    """Whatever a header claims, no memory is taken for it."""
+    path = tmp_path / 'mnist.npz'
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_LZMA if damage == 'lzma' else 0) as archive:
+        for key in mnist._NPZ_SHAPES:
+            header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({10**10},)}}".encode()
+            version = 1 if damage == 'header' else 9
+            array = b'\x93NUMPY' + bytes([version, 0, len(header) + 1, 0]) + header + b'\n'
+            archive.writestr(f'{key}.npy', array)
+    content = bytearray(path.read_bytes())
+    if damage == 'encryption':
+        for magic, flags in ((b'PK\x01\x02', 8), (b'PK\x03\x04', 6)):
+            content[content.find(magic) + flags] |= 1
+    elif damage == 'lzma':
+        content[60:80] = bytes(20)
+    path.write_bytes(content)
+    reason = {'header': f'x_train is uint8 \\({10**10},\\)', 'encryption': 'encrypted'}
+    with pytest.raises(InputError, match=reason.get(damage, 'cannot be read')):
+        data_sets.load(small.make_config(data__name='mnist').data, str(tmp_path))
 
 
 def test_mnist_that_is_neither_there_nor_downloadable_is_refused(tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """Translations, on small random models and on images made by hand."""
 
 import functools
+import os
+import zlib
 
 import jax
 import jax.numpy as jnp
@@ -93,6 +95,26 @@ def test_images_are_read_by_name_and_what_is_none_is_refused(tmp_path):
     (tmp_path / 'c.png').write_bytes(b'\x89PNG broken')
     with pytest.raises(InputError, match='c.png cannot be read as an image'):
         translation.read_images(tmp_path, modality)
+
+
+def test_pipes_and_huge_images_are_refused_without_decoding(tmp_path):
+    grey = Modality('x', (4, 6, 1))
+    os.mkfifo(tmp_path / 'a.png')
+    with pytest.raises(InputError, match='a.png cannot be read as an image .no file'):
+        translation.read_images(tmp_path, grey)
+    (tmp_path / 'a.png').unlink()
+
+    def chunk(kind, content):
+        checksum = zlib.crc32(kind + content).to_bytes(4)
+        return len(content).to_bytes(4) + kind + content + checksum
+
+    # Of a size that would take gigabytes, and without any pixels.
+    for side, reason in ((9000, 'b.png is 9000x9000 L'), (13000, 'b.png cannot be read')):
+        size = side.to_bytes(4) * 2 + bytes([8, 0, 0, 0, 0])
+        content = chunk(b'IHDR', size) + chunk(b'IDAT', zlib.compress(b'')) + chunk(b'IEND', b'')
+        (tmp_path / 'b.png').write_bytes(b'\x89PNG\r\n\x1a\n' + content)
+        with pytest.raises(InputError, match=reason):
+            translation.read_images(tmp_path, grey)
 
 
 def test_diversity_and_sharpness_are_what_they_say():

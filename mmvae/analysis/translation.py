@@ -5,6 +5,7 @@ p(y | z). Several z give several translations.
 """
 
 import functools
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -131,18 +132,20 @@ def read_images(folder: Path, modality: Modality) -> tuple[list[str], np.ndarray
         ) from error
     if not paths:
         raise InputError(f'--images: {folder} holds no {", ".join(IMAGE_FILES)} file')
-    images = []
+    images, mode = [], {1: 'L', 3: 'RGB'}[channels]
     for path in paths:
         try:
-            with Image.open(path) as image:
-                image.load()
+            if not path.is_file():  # a pipe would be waited for
+                raise OSError('no file')
+            with warnings.catch_warnings(action='error'), Image.open(path) as image:
+                size, modes = (image.height, image.width), (mode, 'P')  # of a palette
+                fits = size == (height, width) and image.mode in modes
+                image = image.convert(mode) if fits else image  # a large one is not decoded
         except Exception as error:  # Pillow's decoders raise many
             raise InputError(f'--images: {path} cannot be read as an image ({error})') from error
-        mode = {1: 'L', 3: 'RGB'}[channels]
-        image = image.convert(mode) if image.mode == 'P' else image  # of a palette
-        if (image.height, image.width, image.mode) != (height, width, mode):
+        if not fits:
             raise InputError(
-                f'--images: {path} is {image.height}x{image.width} {image.mode}; {modality.name} '
+                f'--images: {path} is {size[0]}x{size[1]} {image.mode}; {modality.name} '
                 f'of this run is {height}x{width} {mode} (height x width)'
             )
         images.append(np.asarray(image).reshape(modality.shape))

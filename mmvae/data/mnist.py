@@ -10,7 +10,6 @@ import functools
 import os
 import socket
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -91,27 +90,35 @@ def _read_mnist(data_dir: str | None) -> tuple[tuple[np.ndarray, ...], tuple[np.
     a run goes on with the one it was begun with.
     """
     path = Path(data_dir) / 'mnist.npz' if data_dir else None
-    if path and path.is_file():
-        arrays, source = _read_npz(path), str(path)
+    if path and os.path.isfile(path):
+        arrays = _read_npz(path)
     else:
-        arrays, source = _read_tfds(data_dir), 'the mnist of TensorFlow Datasets'
-    for key, shape in _NPZ_SHAPES.items():
-        if arrays[key].shape != shape or arrays[key].dtype != np.uint8:
-            raise InputError(
-                f'{source}: {key} is {arrays[key].dtype} {arrays[key].shape}; wanted uint8 {shape}'
-            )
+        arrays = _read_tfds(data_dir)
+        for key, array in arrays.items():
+            _check_array('the mnist of TensorFlow Datasets', key, array.dtype, array.shape)
     return (arrays['x_train'], arrays['y_train']), (arrays['x_test'], arrays['y_test'])
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    unreadable = (
-        OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, zipfile.BadZipFile
-    )  # fmt: skip
     try:
+        with zipfile.ZipFile(path) as archive:
+            for key in _NPZ_SHAPES:  # whatever size a header claims, nothing is read before
+                with archive.open(f'{key}.npy') as file:
+                    if np.lib.format.read_magic(file) != (1, 0):
+                        raise ValueError(f'{key}.npy is not of version 1.0')
+                    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+                _check_array(path, key, dtype, shape)
         with np.load(path) as npz:
             return {key: npz[key] for key in _NPZ_SHAPES}
-    except unreadable as error:
+    except InputError:
+        raise
+    except Exception as error:  # archives, their compressions and encryptions raise many
         raise InputError(f'{path}: cannot be read as the mnist.npz of Keras ({error})') from error
+
+
+def _check_array(source: str | Path, key: str, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    if shape != _NPZ_SHAPES[key] or dtype != np.uint8:
+        raise InputError(f'{source}: {key} is {dtype} {shape}; wanted uint8 {_NPZ_SHAPES[key]}')
 
 
 def _read_tfds(data_dir: str | None) -> dict[str, np.ndarray]:
