@@ -1,7 +1,6 @@
 """Trains, evaluates and draws one experiment: `python launch.py --help`."""
 
 import functools
-import os
 import runpy
 import sys
 from pathlib import Path
@@ -57,13 +56,15 @@ _JOBS = flags.DEFINE_integer(
     'jobs', None, 'Points that run at a time; default one a core, or one on an accelerator.',
     lower_bound=1,
 )  # fmt: skip
-_CLUSTER = flags.DEFINE_enum(
-    'cluster', None, ('slurm', 'local'), 'Makes each point a job of a cluster, through submitit.'
+_POINT = flags.DEFINE_integer(
+    'point',
+    None,
+    'Trains only this point, counted from 0, of the sweep in --workdir.',
+    lower_bound=0,
 )
-_CLUSTER_OPTIONS = flags.DEFINE_string(
-    'cluster_options', '', "Of each job, as submitit has them: 'timeout_min=720,gpus_per_node=1,"
-    "slurm_partition=gpu'.",
-)  # fmt: skip
+_SCRIPT = flags.DEFINE_bool(
+    'script', False, 'Trains nothing, but writes sbatch.sh, by which SLURM does, to the folder.'
+)
 
 
 def main(argv):
@@ -94,7 +95,7 @@ def dispatch():
         print(tables.show(_DEFAULT.parent / 'results', _MARKDOWN.value))
         return
     mode, workdir = _MODE.value, Path(_WORKDIR.value) if _WORKDIR.value else None
-    for name in ('sweep', 'jobs', 'cluster', 'cluster_options'):
+    for name in ('sweep', 'jobs', 'point', 'script'):
         if flags.FLAGS[name].present and mode != 'sweep':
             raise InputError(f'--{name}: given without --mode=sweep')
     if mode in ('sweep', 'summary'):
@@ -137,53 +138,36 @@ def dispatch():
 def run_sweep(folder, only_summary):
     """Runs the points of a sweep, and says what those in its folder have found."""
     from mmvae.run import folder as run
-    from mmvae.sweep import points as sweep
-    from mmvae.sweep import summary
-    from mmvae.system import parallel
-    from mmvae.types import InputError
-
-    base = _CONFIG.value.to_dict()
-    folder = folder or sweep.default_folder(run.resolve(base))
-    if only_summary:
-        print(summary.write(sweep.read_sweep(folder), folder))
-        return
-    path = config_path(sys.argv) or _DEFAULT
-    wanted = _SWEEP.value
-    if wanted is None:
-        module = runpy.run_path(str(path))
-        if 'sweep' not in module:
-            raise InputError(
-                f"--sweep: not given, and {path} has no sweep(add); --sweep='FIELD=...'"
-            )
-        overrides = sweep.collect_points(module['sweep'])
-    else:
-        is_grid = '=' in wanted and not os.path.isfile(wanted)  # which knows no name too long
-        overrides = sweep.parse_grid(wanted) if is_grid else sweep.read_points(Path(wanted))
-    options = sweep.parse_options(_CLUSTER_OPTIONS.value)
-    way = sweep.Way(_JOBS.value, _CLUSTER.value, options)
-    sweep.check_way(way)
-    parallel.leave_memory_to_others()
-    points = sweep.make_points(base, overrides, folder)
-    sweep.prepare(points, base, folder, _DATA_DIR.value)
-    fixed = config_flags.get_override_values(flags.FLAGS['config'])
-
-    def command(own):
-        fields = {**fixed, **own}
-        given = [f'--config.{name}={value}' for name, value in fields.items()]
-        data_dir = [f'--data_dir={_DATA_DIR.value}'] if _DATA_DIR.value else []
-        return [sys.executable, __file__, f'--config={path}', *given, *data_dir]
+    from mmvae.sweep import points as sweeps
+    from mmvae.sweep import summary, workers
+    from mmvae.types import InputError, RunError
 
     try:
-        failed = sweep.run_all(points, base, folder, way, command)
+        if _POINT.value is not None:
+            if folder is None:
+                raise InputError('--point: given without --workdir, the folder of a sweep')
+            sweeps.run_point(folder, _POINT.value)
+            return
+        base = _CONFIG.value.to_dict()
+        folder = folder or sweeps.default_folder(run.resolve(base))
+        if not only_summary:
+            experiment = Path(config_flags.get_config_filename(flags.FLAGS['config']))
+            overrides = sweeps.read_overrides(_SWEEP.value, experiment)
+            points, sweep = sweeps.prepare(base, overrides, folder, _DATA_DIR.value)
+            launcher = Path(__file__).resolve()
+            if _SCRIPT.value:
+                print(workers.write_script(sweep, folder, _JOBS.value, launcher))
+                return
+            failed = workers.run_all(points, sweep, folder, _JOBS.value, launcher)
+        print(summary.write(sweeps.read_sweep(folder).points, folder))
     except run.Stopped as stopped:
-        print('stopped; the same command goes on', file=sys.stderr)
+        print('launch.py: stopped; the same command goes on', file=sys.stderr)
         sys.exit(128 + stopped.number)
-    print(summary.write(sweep.read_sweep(folder), folder))
-    if failed:
-        lines = ''.join(f'\n  {name}: {why}' for name, why in failed.items())
-        refuse(
-            f'{len(failed)} of {len(points)} points failed; the same command tries them again{lines}',
-            1,
+    if not only_summary and failed:
+        name, problem = next(iter(failed.items()))
+        raise RunError(
+            f'{len(failed)} of {len(points)} points failed, the first {name} ({problem}); the same '
+            'command tries them again'
         )
 
 

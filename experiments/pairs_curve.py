@@ -133,7 +133,7 @@ def main(argv):
             if path.suffix != suffix or not path.absolute().parent.is_dir():
                 allowed = f'a {suffix} in a folder that exists'
                 raise InputError(f'--{flag}: {path} given; allowed: {allowed}')
-        rows = curve(summary.find(sweeps.read_sweep(Path(argv[1]))))
+        rows = curve(summary.read(sweeps.read_sweep(Path(argv[1]))))
         if not rows:
             raise InputError(f'{argv[1]}: no run of it is finished')
     except InputError as error:

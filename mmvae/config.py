@@ -235,7 +235,7 @@ def check_devices(config: Config, num_devices: int) -> None:
 def require(ok: Any, field: str, value: Any, allowed: str, comment: str = '') -> None:
     """Raises an `InputError` that says what was given for a field and what is allowed."""
     if not ok:
-        raise InputError(f'config field {field}: {_show(value)} given{comment}; allowed: {allowed}')
+        raise InputError(f'config field {field}: {show(value)} given{comment}; allowed: {allowed}')
 
 
 def require_known(field: str, value: str, names: Collection[str]) -> None:
@@ -299,7 +299,7 @@ def nearest(name: str, known: Collection[str]) -> str:
     return f'Did you mean {close[0]}?' if close else f'Known: {", ".join(known)}'
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
     """A value as a line has room for it."""
     try:
         text = repr(value)

@@ -14,7 +14,6 @@ ROOT = Path(__file__).parent.parent
 OWNERS = {
     'pmap': 'system/parallel.py',
     'orbax': 'system/checkpoint.py',
-    'submitit': 'sweep/workers.py',
     'ml_collections': None,
 }
 

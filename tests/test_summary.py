@@ -12,7 +12,7 @@ from experiments import base, pairs_curve
 from mmvae.analysis import curves
 from mmvae.sweep import points as sweep
 from mmvae.sweep import summary
-from mmvae.types import InputError
+from mmvae.types import InputError, RunError
 
 BASE = base.get_config().to_dict()
 
@@ -22,14 +22,19 @@ def write_run(point, scores, test=None):
     point.workdir.mkdir(parents=True)
     rows = [
         {'step': i + 1, 'kind': 'validation', 'joint_bound': score, 'x_bound': -5.0,
-         'y_bound': -6.0, 'translation_xy_bound': score - 1, 'translation_yx_bound': score - 3}
+         'y_bound': -6.0, 'translation_xy_bound': score - 1, 'translation_yx_bound': score - 3,
+         'translation_xy_reconstruction_y': -score - 50, 'translation_yx_reconstruction_x': -score - 52}
         for i, score in enumerate(scores)
     ]  # fmt: skip
     text = ''.join(json.dumps(row) + '\n' for row in rows)
     (point.workdir / 'metrics.jsonl').write_text(text)
     if test:
-        found = {k: {'mean': v, 'stderr': 0.5, 'n': 9, 'samples': 4} for k, v in test.items()}
-        (point.workdir / 'results.json').write_text(json.dumps({'test': found}))
+        numbers = {k: {'mean': v, 'stderr': 0.5, 'n': 9, 'samples': 4} for k, v in test.items()}
+        results = {
+            'test': numbers, 'updates': point.config.train.num_updates, 'stopped_early': False,
+            'config': point.config.to_dict(),
+        }  # fmt: skip
+        (point.workdir / 'results.json').write_text(json.dumps(results))
 
 
 @pytest.fixture
@@ -42,44 +47,88 @@ def points(tmp_path):
     return points
 
 
-def test_the_best_validation_bound_so_far_is_found(points):
-    found = summary.find(points)
-    assert [f.status for f in found] == ['finished'] * 4 + ['update 3 of 1000', 'not started']
-    assert [f.step for f in found] == [2] * 5 + [None]
-    assert [f.score for f in found] == [-10, -11, -12, -13, -14, None]
-    assert found[1].validation['translation_bound'] == -13  # the mean of -12 and -14
-    assert found[0].values == {'objective.joint_weight': 0.1, 'objective.free_bits': 0.0}
-    (best,) = summary.best(found)
-    assert best.point == points[0]
+def test_the_best_points_so_far_are_chosen(points):
+    outcomes = summary.read(points)
+    assert [o.status for o in outcomes] == [*['finished'] * 4, 'update 3 of 1000', 'not started']
+    assert [o.step for o in outcomes] == [2] * 5 + [None]
+    assert [o.score for o in outcomes] == [-10, -11, -12, -13, -14, None]
+    assert outcomes[1].validation['translation_bound'] == -13  # the mean of -12 and -14
+    assert outcomes[1].validation['translation'] == -40  # of -39 and -41: y from x, and x from y
+    assert outcomes[0].values == {'objective.joint_weight': 0.1, 'objective.free_bits': 0.0}
+    best = summary.best(outcomes)
+    assert {name: o.point for name, o in best.items()} == {
+        'joint_bound': points[0], 'translation': points[4],
+    }  # fmt: skip
 
 
 def test_bounds_of_different_objectives_are_not_compared(tmp_path):
     points = sweep.make_points(BASE, sweep.parse_grid('objective.name=joint,translation'), tmp_path)
     for point, score in zip(points, (-9, -5), strict=True):
         write_run(point, [score])
-    assert [(f.bound, f.score) for f in summary.best(summary.find(points))] == [
-        ('joint_bound', -9), ('translation bound', -7),
+    best = summary.best(summary.read(points))
+    assert [(name, o.score) for name, o in best.items()] == [
+        ('joint_bound', -9), ('translation bound', -7), ('translation', -9),
     ]  # fmt: skip
 
 
 def test_a_summary_has_a_row_a_point_and_the_best_points_test_numbers(points, tmp_path):
     text = summary.write(points, tmp_path)
     assert '4 of 6 points finished' in text
-    assert 'Best validation joint_bound, -10.00 nats at update 2' in text
+    assert 'Best by validation joint_bound, -10.00 nats at update 2 (finished):' in text
+    assert 'Best by validation translation, -37.00 nats at update 2 (update 3 of 1000):' in text
     assert 'test joint_bound: -11.00 +- 0.50' in text
     with (tmp_path / 'summary.csv').open(newline='') as file:
         rows = list(csv.DictReader(file))
-    assert [r['status'] for r in rows] == [f.status for f in summary.find(points)]
-    assert [r['test.joint_bound.mean'] for r in rows] == [
-        '-11.0',
-        '-12.0',
-        '-13.0',
-        '-14.0',
-        '',
-        '',
-    ]
+    assert [r['status'] for r in rows] == [o.status for o in summary.read(points)]
+    means = ['-11.0', '-12.0', '-13.0', '-14.0', '', '']
+    assert [r['test.joint_bound.mean'] for r in rows] == means
     assert (tmp_path / 'summary.png').stat().st_size > 1000
     assert len((tmp_path / 'summary.md').read_text().split('\n| ')) > 6
+
+
+def test_the_table_fits_a_screen(tmp_path):
+    sections = {'optimizer': ('learning_rate', 'momentum', 'decay'),
+                'objective': ('joint_weight', 'free_bits'), 'model': ('hidden', 'latent_dim')}  # fmt: skip
+    fields = [f'{section}.{field}' for section, names in sections.items() for field in names]
+    overrides = [
+        {'seed': 3, **{f: 10 + i if f[0] == 'm' else 0.123456789 + i / 100 for f in fields}}
+        for i in range(3)
+    ]
+    points = sweep.make_points(BASE, overrides, tmp_path)
+    for point in points:
+        write_run(point, [-10], {'joint_bound': -11.0})
+    table = summary.metrics.table(summary.rows_of(summary.read(points)))
+    assert max(map(len, table.splitlines())) <= 100
+    assert 'learning_rate' in table
+    assert 'translation' in table
+    assert 'seed' not in table  # which does not vary
+    summary.write(points, tmp_path)
+    assert (tmp_path / 'summary.csv').read_text().startswith('seed,optimizer.learning_rate,')
+
+
+@pytest.mark.parametrize(
+    ('name', 'text'),
+    [('config.json', '{"data": '), ('results.json', ''), ('results.json', '[]'), ('metrics.jsonl', '{}\nnone\n'),
+     ('metrics.jsonl', '[1]\n'), ('results.json', None), ('config.json', None), ('metrics.jsonl', None)],
+)  # fmt: skip
+def test_a_damaged_point_is_named_and_hides_no_other(points, tmp_path, name, text):
+    path = points[1].workdir / name
+    path.unlink(missing_ok=True)
+    path.mkdir() if text is None else path.write_text(text)
+    shown = summary.write(points, tmp_path)
+    assert f'damaged: {name}' in shown
+    assert 'Best by validation joint_bound, -10.00' in shown
+    assert '3 of 6 points finished' in shown
+
+
+@pytest.mark.parametrize('name', ['summary.csv', 'summary.md', 'summary.png'])
+def test_a_summary_that_cannot_be_written_is_printed_and_one_line(points, tmp_path, name, capsys):
+    (tmp_path / name).mkdir()
+    with pytest.raises(RunError) as error:
+        summary.write(points, tmp_path)
+    assert len(str(error.value).splitlines()) == 1
+    assert name in str(error.value)
+    assert '4 of 6 points finished' in capsys.readouterr().out
 
 
 def test_seeds_are_averaged_over_and_other_fields_have_a_figure_each(tmp_path):
@@ -89,12 +138,12 @@ def test_seeds_are_averaged_over_and_other_fields_have_a_figure_each(tmp_path):
     points = sweep.make_points(BASE, grid, tmp_path)
     for i, point in enumerate(points):
         write_run(point, [-i])
-    found = summary.find(points)
+    outcomes = summary.read(points)
     cell = {'objective.joint_weight': 0.1, 'objective.free_bits': 0, 'objective.name': 'joint'}
-    assert summary._cell(found, 'joint_bound', cell) == (-0.5, 2, False)
-    paths = summary.draw(found, tmp_path)
+    assert summary._cell(outcomes, 'joint_bound', cell) == (-0.5, 2, False)
+    paths = summary.draw(outcomes, tmp_path)
     assert [p.name for p in paths] == [
-        'summary_objective.name=joint.png', 'summary_objective.name=translation.png',
+        'summary-objective.name_joint.png', 'summary-objective.name_translation.png',
     ]  # fmt: skip
 
 
@@ -110,7 +159,7 @@ def test_the_curve_of_pairs_of_known_runs(tmp_path):
         nlls = {'joint_iw': nll + own, 'x_iw': 40, 'y_iw': 60 + own, 'y_given_x_iw': nll - 40,
                 'x_given_y_iw': nll - 60, 'y_given_x_translation': 50, 'x_given_y_translation': 55}  # fmt: skip
         write_run(point, [-1], {name: -value for name, value in nlls.items()})
-    none, some, every = pairs_curve.curve(summary.find(points))
+    none, some, every = pairs_curve.curve(summary.read(points))
     assert [r['num_pairs'] for r in (none, some, every)] == [0, 100, 400]
     assert [r['nll_xy'] for r in (none, some, every)] == [100.5, 70.5, 60.5]
     assert [r['share'] for r in (none, some, every)] == [0, 0.75, 1]
@@ -120,7 +169,7 @@ def test_the_curve_of_pairs_of_known_runs(tmp_path):
     # Where all pairs gain nothing there is no share of it.
     assert all(math.isnan(r['share']) for r in pairs_curve.curve([
         f._replace(test={**f.test, 'joint_iw': {'mean': -120.0 - f.point.config.seed}})
-        for f in summary.find(points)
+        for f in summary.read(points)
     ]))  # fmt: skip
     pairs_curve.write_csv([none, some, every], tmp_path / 'curve.csv')
     with (tmp_path / 'curve.csv').open(newline='') as file:
@@ -135,14 +184,14 @@ def test_a_share_needs_the_runs_without_and_with_all_pairs(tmp_path):
     )
     test = dict.fromkeys(itertools.chain(*itertools.chain(*pairs_curve.NLL.values())), -1.0)
     write_run(points[0], [-1], test)
-    (row,) = pairs_curve.curve(summary.find(points))
+    (row,) = pairs_curve.curve(summary.read(points))
     assert row['nll_xy'] == 1
     assert math.isnan(row['share'])
     # 'All' is what was asked for, not what is finished.
     more = [{'objective.name': 'joint', 'data.num_pairs': n, 'seed': 0} for n in (0, 50, 400)]
     points = sweep.make_points(BASE, more, tmp_path)
     write_run(points[0], [-1], test)
-    assert all(math.isnan(r['share']) for r in pairs_curve.curve(summary.find(points)))
+    assert all(math.isnan(r['share']) for r in pairs_curve.curve(summary.read(points)))
     assert np.isnan(row['nll_xy_stderr'])
 
 

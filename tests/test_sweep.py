@@ -2,75 +2,124 @@
 
 import csv
 import json
+import os
+import re
 import signal
+import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
-from tqdm import tqdm
 
 from experiments import base, mnist5k
-from mmvae.sweep import points as sweep
-from mmvae.sweep import workers as jobs
+from mmvae.sweep import points as sweeps
+from mmvae.sweep import workers
+from mmvae.sweep.points import Sweep
+from mmvae.system import process
 from mmvae.types import InputError
-from tests.test_launch import TINY, launch
+from tests.test_launch import ROOT, TINY, launch
 
 BASE = base.get_config().to_dict()
 
 
-def names(overrides, tree=BASE):
-    return [p.workdir.name for p in sweep.make_points(tree, overrides, Path('folder'))]
+def make_sweep(grid, folder):
+    return Sweep(BASE, None, sweeps.make_points(BASE, sweeps.parse_grid(grid), folder))
+
+
+def names(overrides, folder=Path('folder')):
+    return [p.workdir.name for p in sweeps.make_points(BASE, overrides, folder)]
 
 
 def test_a_grid_is_all_combinations_the_last_fastest():
-    assert sweep.parse_grid('objective.joint_weight=0.1,1; model.strides=(2,1),(2,);') == [
+    assert sweeps.parse_grid('objective.joint_weight=0.1,1; model.strides=(2,1),(2,);') == [
         {'objective.joint_weight': 0.1, 'model.strides': (2, 1)},
         {'objective.joint_weight': 0.1, 'model.strides': (2,)},
         {'objective.joint_weight': 1, 'model.strides': (2, 1)},
         {'objective.joint_weight': 1, 'model.strides': (2,)},
     ]
-    assert sweep.parse_grid('config.objective.name=joint;model.masked_gates=true') == [
-        {'objective.name': 'joint', 'model.masked_gates': True}
+    assert sweeps.parse_grid("config.objective.name=joint;model.masked_gates=true;x='a, b'") == [
+        {'objective.name': 'joint', 'model.masked_gates': True, 'x': 'a, b'}
+    ]
+    assert sweeps.parse_grid('data.unpaired=rest,all;experiment=a-1') == [
+        {'data.unpaired': 'rest', 'experiment': 'a-1'},
+        {'data.unpaired': 'all', 'experiment': 'a-1'},
     ]
 
 
-@pytest.mark.parametrize('text', ['', ';', 'seed', 'seed=', '=1', 'seed=0;seed=1', 'seed=(1,2'])
-def test_what_is_no_grid_is_refused(text):
-    with pytest.raises(InputError, match='--sweep'):
-        sweep.parse_grid(text)
+HOSTILE = [
+    '', ';', 'seed', 'seed=', '=1', 'seed=0;seed=1', 'seed=(1,2', 'seed=1],[2', 'seed=0,,1', 'seed=\0',
+    'seed=\udcff', "experiment='\\ud800'", "experiment='\\0'", 'seed=10**400', f'seed={10**400}', f'seed=0x{"f" * 9000}',
+    f'seed={"(" * 20_000}', f'experiment={"a" * 20_000}', f'{"a" * 20_000}=1', 's\udcff=1', 'seed.x=1',
+    'seed={1: 2}', 'seed=None', 'data=1', ';'.join(f'x{i}=0,1' for i in range(99)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('number', range(len(HOSTILE)))
+def test_what_is_no_grid_of_possible_values_is_refused_in_a_line(number, tmp_path):
+    with pytest.raises(InputError) as error:
+        sweeps.make_points(BASE, sweeps.parse_grid(HOSTILE[number]), tmp_path)
+    (line,) = str(error.value).splitlines()
+    assert len(line.encode()) < 1000  # and can be printed
+    assert '--sweep' in line or 'sweep point' in line
 
 
 def test_a_file_has_a_grid_a_line(tmp_path):
     path = tmp_path / 'points.txt'
     path.write_text('# those that count\nseed=0,1;objective.free_bits=0\n\nseed=2  # one more\n')
-    assert sweep.read_points(path) == [
+    assert sweeps.read_overrides(str(path), None) == [
         {'seed': 0, 'objective.free_bits': 0}, {'seed': 1, 'objective.free_bits': 0}, {'seed': 2},
     ]  # fmt: skip
-    path.write_text('# none\n')
-    for wrong in (path, tmp_path, tmp_path / 'nothing'):
-        with pytest.raises(InputError, match='--sweep'):
-            sweep.read_points(wrong)
+    (tmp_path / 'binary').write_bytes(b'\xff\xfe\0')
+    (tmp_path / 'none').write_text('# none\n')
+    os.mkfifo(tmp_path / 'pipe')
+    for wrong in ('binary', 'none', 'pipe', 'nothing', 'n' * 300, '.', '\0'):
+        with pytest.raises(InputError, match='--sweep') as error:
+            sweeps.read_overrides(f'{tmp_path}/{wrong}', None)
+        assert len(str(error.value).splitlines()) == 1
 
 
-def test_an_experiment_adds_its_points():
-    assert len(sweep.collect_points(mnist5k.sweep)) == 12
-    with pytest.raises(InputError, match='adds no points'):
-        sweep.collect_points(lambda add: None)
-    with pytest.raises(InputError, match='failed'):
-        sweep.collect_points(lambda add: add(1))
+def test_an_experiment_adds_its_points(tmp_path):
+    assert len(sweeps.read_overrides(None, Path(mnist5k.__file__))) == 12
+    for code, words in [
+        ('', 'no sweep'), ('def sweep(add): pass', 'adds no points'), ('def sweep(add): add(1)', 'failed'),
+        ('raise SystemExit(3)', 'failed'), ('raise ValueError("two\\nlines")', 'ValueError: two lines'),
+    ]:  # fmt: skip
+        path = tmp_path / 'experiment.py'
+        path.write_text(code)
+        with pytest.raises(InputError, match=words) as error:
+            sweeps.read_overrides(None, path)
+        assert len(str(error.value).splitlines()) == 1
 
 
 def test_a_point_is_named_by_what_it_sets_however_it_is_written():
     assert names(
         [{'seed': 1, 'objective.free_bits': 0}, {'objective.free_bits': 0.0, 'seed': 1}]
-    ) == ['objective.free_bits=0,seed=1']
-    assert names([{'model.strides': (2, 1)}, {'objective.name': 'translation'}]) == [
-        'model.strides=2-1', 'objective.name=translation',
+    ) == ['objective.free_bits_0-seed_1']
+    assert names([{}, {'model.strides': (2, 1)}, {'objective.name': 'translation'}]) == [
+        'base', 'model.strides_2-1', 'objective.name_translation',
     ]  # fmt: skip
 
 
+def test_different_points_have_different_folders():
+    tricky = names([{'experiment': 'a-seed_1'}, {'experiment': 'a', 'seed': 1}])
+    assert len(set(tricky)) == 2
+    long = {f'eval.{f}': 123456 for f in ('iw_samples', 'iw_examples', 'train_examples', 'seed')}
+    long |= {f'train.{f}': 123456 for f in ('num_updates', 'eval_every', 'log_every', 'patience')}
+    several = names([long, {**long, 'train.patience': 123457}])
+    assert len(set(several)) == 2
+    assert all(len(name) < 200 for name in several)
+
+
+def test_a_sweep_from_before_keeps_the_names_of_its_folders(tmp_path):
+    points = [{'seed': 1, 'objective.free_bits': 0.5}, {'seed': 2}]
+    (tmp_path / 'objective.free_bits=0.5,seed=1').mkdir()
+    assert names(points, tmp_path) == ['objective.free_bits=0.5,seed=1', 'seed_2']
+
+
 def test_a_point_sets_its_fields_and_leaves_the_others():
-    one, other = sweep.make_points(
+    one, other = sweeps.make_points(
         BASE, [{'objective.name': 'translation'}, {'train.batch.x': 7}], Path('folder')
     )
     # A field that the experiment leaves open is settled for each point.
@@ -85,216 +134,255 @@ def test_a_point_sets_its_fields_and_leaves_the_others():
     ('field', 'value', 'message'),
     [('objective.joint_wieght', 1, 'Did you mean joint_weight'), ('objctive.free_bits', 1, 'unknown'),
      ('seed.x', 1, 'seed has no fields'), ('objective.free_bits', -1, 'at least 0'),
-     ('seed', 0.5, 'int wanted'), ('objective.name', 'jont', 'one of')],
+     ('seed', 0.5, 'whole number'), ('objective.name', 'jont', 'one of'), ('seed', 10**400, 'too large')],
 )  # fmt: skip
 def test_a_bad_point_is_refused_by_name(field, value, message):
     with pytest.raises(InputError, match=message) as error:
-        sweep.make_points(BASE, [{'seed': 0}, {field: value}], Path('folder'))
-    assert f'sweep point {field}={value}: ' in str(error.value)
+        sweeps.make_points(BASE, [{'seed': 0}, {field: value}], Path('folder'))
+    assert f'sweep point {field}=' in str(error.value)
+
+
+def prepare(grid, folder, base=BASE):
+    return sweeps.prepare(base, sweeps.parse_grid(grid), folder, None)
 
 
 def test_what_only_the_data_can_tell_is_refused_before_anything_is_written(tmp_path):
-    folder = tmp_path / 'sweep'
-    points = sweep.make_points(BASE, [{'seed': 0}, {'data.num_pairs': 4001}], folder)
-    with pytest.raises(InputError, match='sweep point data.num_pairs=4001: .*at most'):
-        sweep.prepare(points, BASE, folder, None)
-    assert not folder.exists()
+    with pytest.raises(InputError, match='sweep point data.num_pairs_4001: .*at most'):
+        prepare('data.num_pairs=0,4001', tmp_path / 'sweep')
+    assert not (tmp_path / 'sweep').exists()
 
 
 def test_the_folder_of_something_else_is_refused(tmp_path):
-    points = sweep.make_points(BASE, [{'seed': 0}], tmp_path)
     (tmp_path / 'results.txt').write_text('mine')
     with pytest.raises(InputError, match='not the folder of a sweep'):
-        sweep.prepare(points, BASE, tmp_path, None)
+        prepare('seed=0', tmp_path)
     other = json.loads(json.dumps(BASE))
     other['data']['num_pairs'] = 100
     (tmp_path / 'sweep.json').write_text(json.dumps({'base': other, 'points': []}))
     with pytest.raises(InputError, match='data.num_pairs: 100 there, 500 here'):
-        sweep.prepare(points, BASE, tmp_path, None)
+        prepare('seed=0', tmp_path)
     with pytest.raises(InputError, match='holds no sweep'):
-        sweep.read_sweep(tmp_path / 'nothing')
+        sweeps.read_sweep(tmp_path / 'nothing')
 
 
-def test_ways_that_exclude_each_other_are_refused():
-    with pytest.raises(InputError):
-        sweep.check_way(sweep.Way(cluster_options={'timeout_min': 1}))
-    assert sweep.parse_options('timeout_min=720,slurm_partition=gpu') == {
-        'timeout_min': 720, 'slurm_partition': 'gpu',
-    }  # fmt: skip
-    with pytest.raises(InputError, match='--cluster_options'):
-        sweep.parse_options('gpu')
+@pytest.mark.parametrize('text', ['', '{', '[]', '{}', '{"base": 1, "points": [1]}', '[' * 99_999])
+def test_a_damaged_sweep_is_refused_in_a_line_that_names_the_file(text, tmp_path):
+    path = tmp_path / 'sweep.json'
+    path.write_text(text)
+    for read in (sweeps.read_sweep, lambda folder: prepare('seed=0', folder)):
+        with pytest.raises(InputError, match='sweep.json is damaged') as error:
+            read(tmp_path)
+        assert len(str(error.value).splitlines()) == 1
+    path.rename(tmp_path / 'sweep.json.damaged')  # as it says
+    (tmp_path / 'seed_0').mkdir()
+    assert len(prepare('seed=0', tmp_path)[0]) == 1
 
 
-def test_a_point_that_sets_nothing_is_the_base_and_long_names_are_refused():
-    assert names([{}, {'seed': 0}]) == ['base', 'seed=0']
-    many = {f'optimizer.{f}': 0.123456789 for f in ('learning_rate', 'momentum', 'decay')}
-    many |= {f'eval.{f}': 1234567 for f in ('batch_size', 'iw_samples', 'iw_chunk', 'iw_examples')}
-    many |= {f'model.{f}': 1234567 for f in ('latent_dim', 'hidden', 'feature_maps')}
-    with pytest.raises(InputError, match='letters; allowed: 240'):
-        names([many])
-    with pytest.raises(InputError, match='None given'):
-        names([{'train.batch.x': None}])
+def test_points_keep_their_numbers_and_the_data_its_folder(tmp_path):
+    digits = tmp_path / 'digits'
+    digits.mkdir()
+    overrides = sweeps.parse_grid('seed=1,0')
+    _, sweep = sweeps.prepare(BASE, overrides, tmp_path / 'sweep', str(digits))
+    (tmp_path / 'sweep').mkdir()
+    sweeps.write_sweep(sweep, tmp_path / 'sweep')
+    points, again = prepare('seed=2,0', tmp_path / 'sweep')
+    assert [p.config.seed for p in points] == [2, 0]
+    assert [p.config.seed for p in again.points] == [1, 0, 2]
+    assert again.data_dir == str(digits)
+    for number in (-1, 3):
+        with pytest.raises(InputError, match='--point'):
+            sweeps.run_point(tmp_path / 'sweep', number)
 
 
-class Ticks:
-    """Commands of this Python, each with its output."""
-
-    def __init__(self, folder, at_once=2):
-        self.folder, self.executor = folder, jobs.executor(None, at_once, 9, {}, folder)
-
-    def run(self, scripts, stop_request=lambda: None):
-        commands = {name: [sys.executable, '-c', code] for name, code in scripts.items()}
-        outputs = {name: self.folder / f'{name}.txt' for name in scripts}
-        with tqdm(total=len(scripts), disable=True) as bar:
-            return jobs.run_all(self.executor, commands, outputs, bar, lambda name: 1, stop_request)
+# Processes, with a stand-in for launch.py
 
 
-def test_a_job_that_fails_is_reported_and_the_others_finish(tmp_path):
-    failed = Ticks(tmp_path).run({
-        'good': 'print("done")', 'bad': 'import sys; sys.exit("no such thing")',
-        'killed': 'import os; os.kill(os.getpid(), 9)', 'last': 'print("done too")',
-    })  # fmt: skip
-    assert set(failed) == {'bad', 'killed'}
-    assert failed['bad'].startswith('exit code 1: no such thing')
-    assert failed['killed'].startswith('SIGKILL')
-    for name in ('good', 'last'):
-        assert (tmp_path / f'{name}.txt').read_text().startswith('done')
+@pytest.fixture
+def run_all(tmp_path, monkeypatch):
+    """workers.run_all of points whose processes run the code given for each."""
+    monkeypatch.setattr(workers, '_POLL_SECONDS', 0.05)
+    folder, launcher = tmp_path / 'sweep', tmp_path / 'launch.py'
+
+    def run(*codes):
+        launcher.write_text(
+            f'import os, pathlib, signal, sys, time\nfolder = pathlib.Path({str(tmp_path)!r})\n'
+            f"exec({codes!r}[int(sys.argv[-1].removeprefix('--point='))])"
+        )
+        sweep = make_sweep(f'seed={",".join(map(str, range(len(codes))))}', folder)
+        return workers.run_all(sweep.points, sweep, folder, 2, launcher)
+
+    return run
 
 
-def test_jobs_are_asked_to_save_when_the_sweep_is(tmp_path):
-    code = f"""
-import signal, sys, time, pathlib
-def save(*_):
-    pathlib.Path({str(tmp_path)!r}, 'saved').touch()
-    sys.exit(143)
-signal.signal(signal.SIGTERM, save)
-pathlib.Path({str(tmp_path)!r}, 'began').touch()
-time.sleep(60)
-"""
-    with pytest.raises(jobs.Stopped) as stopped:
-        Ticks(tmp_path).run({'one': code}, lambda: 15 if (tmp_path / 'began').exists() else None)
-    assert stopped.value.number == 15
-    assert (tmp_path / 'saved').exists()
+def test_a_point_that_fails_is_reported_and_the_others_finish(run_all, tmp_path):
+    codes = ['print("done")', 'sys.exit("no such thing")', 'os.kill(os.getpid(), 9)',
+             'sys.exit(3)', 'print("done too")']  # fmt: skip
+    output = tmp_path / 'sweep' / 'output'
+    output.mkdir(parents=True)
+    (output / 'seed_3.txt').write_text('the reason of an earlier attempt\n')
+    failed = run_all(*codes)
+    assert set(failed) == {'seed_1', 'seed_2', 'seed_3'}
+    assert failed['seed_1'].startswith('exit code 1: no such thing')
+    assert failed['seed_2'].startswith('SIGKILL')
+    assert failed['seed_3'].startswith('exit code 3: nothing was printed')
+    for name in ('seed_0', 'seed_4'):
+        assert (output / f'{name}.txt').read_text().startswith('done')
 
 
-def test_a_job_of_a_cluster_saves_before_it_is_queued_again(tmp_path):
-    """What submitit calls in a signal's handler, as the command runs."""
-    code = f"""
-import pathlib, signal, sys, time
-folder = pathlib.Path({str(tmp_path)!r})
-if (folder / 'saved').exists():
-    (folder / 'finished').touch()
-    sys.exit()
+def test_points_are_asked_to_save_when_the_sweep_is(run_all, tmp_path):
+    code = """
 def save(*_):
     (folder / 'saved').touch()
     sys.exit(143)
 signal.signal(signal.SIGTERM, save)
-(folder / 'began').touch()
+os.kill(os.getppid(), signal.SIGTERM)
 time.sleep(60)
 """
-    job = jobs.Command([sys.executable, '-c', code], tmp_path / 'output.txt')
-    again = []
-
-    class Requeued(Exception):
-        pass
-
-    def requeue(number, frame):
-        again.append(job.checkpoint())
-        raise Requeued  # submitit ends the process
-
-    previous = signal.signal(signal.SIGALRM, requeue)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 2)
-        with pytest.raises(Requeued):
-            job()
-    finally:
-        signal.signal(signal.SIGALRM, previous)
+    with pytest.raises(workers.Stopped) as stopped:
+        run_all(code)
+    assert stopped.value.number == signal.SIGTERM
     assert (tmp_path / 'saved').exists()
-    again[0].function()
-    assert (tmp_path / 'finished').exists()
 
 
-def test_a_job_of_a_cluster_that_fails_says_why(tmp_path):
-    command = [sys.executable, '-c', 'import sys; sys.exit("no such thing")']
-    with pytest.raises(RuntimeError, match='exit code 1: no such thing'):
-        jobs.Command(command, tmp_path / 'output.txt')()
+def test_a_point_that_another_process_trains_is_waited_for(run_all, tmp_path, capsys):
+    released = threading.Event()
+
+    def train():
+        with process.lock(tmp_path / 'sweep' / 'seed_0'):
+            held.set()
+            released.wait(30)
+
+    held, other = threading.Event(), threading.Thread(target=train)
+    other.start()
+    held.wait(30)
+    threading.Timer(0.5, lambda: ((tmp_path / 'released').touch(), released.set())).start()
+    assert run_all('assert (folder / "released").exists()', 'pass') == {}
+    other.join()
+    assert capsys.readouterr().out.count('waiting for the process that is training') == 1
 
 
-@pytest.fixture(scope='module')
-def swept(tmp_path_factory):
-    """A sweep of three points, of which one cannot succeed, and what launch.py made of it."""
-    folder = tmp_path_factory.mktemp('sweeps') / 'sweep'
-    command = [*TINY, '--mode=sweep', '--sweep=optimizer.learning_rate=0.001,0.002,1e30']
-    return folder, command, launch(*command, f'--workdir={folder}')
+# The script for a cluster
 
 
-def times(folder):
-    return {p: p.stat().st_mtime_ns for p in folder.rglob('results.json')}
+@pytest.fixture
+def task(tmp_path):
+    """Runs the script of a sweep as the task of point 1, with stand-ins for launch.py and scontrol."""
+    launcher = tmp_path / 'a launch.py'
+    launcher.write_text(f"""
+import pathlib, signal, sys, time
+folder = pathlib.Path({str(tmp_path)!r})
+def save(*_):
+    (folder / 'saved').touch()
+    sys.exit(143)
+signal.signal(signal.SIGTERM, save)
+(folder / 'flags').write_text(' '.join(sys.argv[1:]))
+code = folder / 'code'
+if code.exists():
+    sys.exit(int(code.read_text()))
+time.sleep(60)
+""")
+    folder = tmp_path / 'a sweep'
+    path = workers.write_script(make_sweep('seed=0,1,2', folder), folder, 2, launcher)
+    (tmp_path / 'scontrol').write_text(f'#!/bin/bash\necho "$@" > {tmp_path}/requeued\n')
+    (tmp_path / 'scontrol').chmod(0o755)
+    slurm = {'SLURM_ARRAY_JOB_ID': '7', 'SLURM_ARRAY_TASK_ID': '1', 'SLURM_JOB_ID': '7'}
+    environment = {**os.environ, **slurm, 'PATH': f'{tmp_path}:{os.environ["PATH"]}'}
+
+    def run(number=None):
+        job = subprocess.Popen(['bash', path], env=environment)
+        while not (tmp_path / 'flags').exists():
+            time.sleep(0.02)
+        if number:
+            job.send_signal(number)
+        return job.wait(30)
+
+    return path, run
 
 
-def test_a_sweep_leaves_a_run_for_each_point_and_a_summary(swept):
-    folder, _, done = swept
-    assert done.returncode == 1, done.stderr
-    assert '1 of 3 points failed' in done.stderr
-    assert 'not finite' in done.stderr
+def test_the_script_is_bash_and_says_what_to_edit(task):
+    path, _ = task
+    subprocess.run(['bash', '-n', path], check=True)
+    text = path.read_text()
+    assert '#SBATCH --array=0-2%2\n' in text
+    for option in ('time', 'partition', 'gpus', 'requeue', 'signal', 'open-mode=append', 'output'):
+        assert f'#SBATCH --{option}' in text
+    assert len(sweeps.read_sweep(path.parent).points) == 3
+
+
+def test_a_task_near_its_time_limit_saves_and_is_queued_again(task, tmp_path):
+    path, run = task
+    assert run(signal.SIGUSR1) == 143
+    assert (tmp_path / 'saved').exists()
+    assert (tmp_path / 'requeued').read_text() == 'requeue 7_1\n'  # 7 is the whole array
+    flags = (tmp_path / 'flags').read_text()
+    assert flags == f'--mode=sweep --workdir={path.parent} --point=1'
+
+
+def test_a_task_that_is_cancelled_saves_and_is_not_queued_again(task, tmp_path):
+    _, run = task
+    assert run(signal.SIGTERM) == 143
+    assert (tmp_path / 'saved').exists()
+    assert not (tmp_path / 'requeued').exists()
+
+
+def test_a_task_that_ends_has_the_exit_code_of_its_run(task, tmp_path):
+    _, run = task
+    (tmp_path / 'code').write_text('3')
+    assert run() == 3
+    assert not (tmp_path / 'requeued').exists()
+
+
+# Whole sweeps
+
+
+def test_a_sweep_is_killed_and_goes_on(tmp_path):
+    """Its processes end with it, and the same command finishes their runs."""
+    folder = tmp_path / 'sweep'
+    experiment = tmp_path / 'tiny.py'
+    fields = [flag.removeprefix('--') for flag in TINY]
+    fields = [re.sub(r'=([a-z]\w*)$', r"='\1'", field) for field in fields]
+    experiment.write_text('\n    '.join([
+        'from experiments import base\ndef get_config():\n    config = base.get_config()', *fields,
+        "config.experiment = 'tiny'", 'config.train.num_updates = 1000', 'config.train.eval_every = 500',
+        'return config\ndef sweep(add):', 'for rate in (0.001, 0.002):', "    add({'optimizer.learning_rate': rate})",
+    ]))  # fmt: skip
+    # Whichever way a flag is given, its processes train what sweep.json has.
+    (tmp_path / 'flags').write_text(f'--config={experiment}\n--mode=sweep\n--workdir={folder}\n')
+    flags = [f'--flagfile={tmp_path / "flags"}']
+    points = [folder / f'optimizer.learning_rate_{rate}' for rate in ('0.001', '0.002')]
+    with subprocess.Popen([sys.executable, ROOT / 'launch.py', *flags], cwd=ROOT) as parent:
+        while not all((p / 'metrics.jsonl').exists() for p in points):
+            assert parent.poll() is None
+            time.sleep(0.05)
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while any(map(process.is_held, points)):
+        assert time.monotonic() < deadline, 'its processes go on'
+        time.sleep(0.05)
+    assert not any((p / 'results.json').exists() for p in points)
+
+    done = launch(*flags)
+    assert done.returncode == 0, done.stderr
     with (folder / 'summary.csv').open(newline='') as file:
         rows = {row['optimizer.learning_rate']: row for row in csv.DictReader(file)}
-    assert set(rows) == {'0.001', '0.002', '1e+30'}
-    for rate in ('0.001', '0.002'):
-        results = json.loads((folder / rows[rate]['folder'] / 'results.json').read_text())
+    assert set(rows) == {'0.001', '0.002'}
+    for rate, row in rows.items():
+        results = json.loads((folder / row['folder'] / 'results.json').read_text())
         assert results['config']['optimizer']['learning_rate'] == float(rate)
-        assert float(rows[rate]['test.joint_iw.mean']) == results['test']['joint_iw']['mean']
-        assert float(rows[rate]['validation.joint_bound']) == pytest.approx(
+        assert results['config']['experiment'] == 'tiny'
+        assert row['status'] == 'finished'
+        assert int(row['step']) == results['step']
+        assert float(row['test.joint_iw.mean']) == results['test']['joint_iw']['mean']
+        assert float(row['validation.joint_bound']) == pytest.approx(
             results['validation']['joint_bound']['mean'], rel=1e-6
         )
-        assert int(rows[rate]['step']) == results['step']
-    assert rows['1e+30']['status'] != 'finished'
-    scores = {r: float(rows[r]['validation.joint_bound']) for r in ('0.001', '0.002')}
-    best = max(scores, key=scores.get)
-    assert f'{scores[best]:.2f} nats at update' in done.stdout
-    assert f'learning_rate={best} (finished)' in done.stdout
-    assert (folder / 'summary.png').stat().st_size > 1000
-
-
-def test_the_same_sweep_again_runs_what_is_left_alone(swept):
-    folder, command, _ = swept
-    before = times(folder)
-    done = launch(*command, f'--workdir={folder}')
-    assert done.returncode == 1
-    assert '2 of them finished' in done.stdout
-    assert times(folder) == before
-
-
-def test_a_summary_is_rebuilt_from_the_folders(swept):
-    folder, _, _ = swept
-    before = (folder / 'summary.csv').read_text()
-    for name in ('summary.csv', 'summary.md', 'summary.png'):
-        (folder / name).unlink()
-    done = launch('--mode=summary', f'--workdir={folder}')
-    assert done.returncode == 0, done.stderr
-    assert (folder / 'summary.csv').read_text() == before
-    assert '2 of 3 points finished' in (folder / 'summary.md').read_text()
-    assert (folder / 'summary.png').exists()
-
-
-def test_a_point_of_a_sweep_is_a_run(swept):
-    folder, _, _ = swept
-    workdir = folder / 'optimizer.learning_rate=0.001'
-    done = launch(*TINY, '--config.optimizer.learning_rate=0.001', f'--workdir={workdir}')
-    assert done.returncode == 0, done.stderr
-    assert 'is finished' in done.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('way', ['--cluster=local'])
-def test_other_ways_find_the_same(swept, tmp_path, way):
-    folder, _, _ = swept
-    grid = '--sweep=optimizer.learning_rate=0.001,0.002'
-    done = launch(*TINY, '--mode=sweep', grid, way, f'--workdir={tmp_path / "sweep"}')
-    assert done.returncode == 0, done.stderr
-    for path in folder.rglob('results.json'):
-        results = json.loads(path.read_text())
-        other = json.loads((tmp_path / 'sweep' / path.relative_to(folder)).read_text())
-        assert results['step'] == other['step']
-        for name, test in results['test'].items():
-            assert other['test'][name]['mean'] == pytest.approx(test['mean'], rel=1e-4)
+    log = (points[0] / 'log.txt').read_text()
+    assert 'stopped by SIGTERM' in log
+    assert 'goes on from' in log
+    assert max(map(len, done.stdout.split('Best')[0].splitlines())) <= 100
+    # The points are runs, which the same command leaves alone.
+    times = {p: p.stat().st_mtime_ns for p in folder.rglob('results.json')}
+    again = launch(*flags)
+    assert '2 points' in again.stdout
+    assert '2 of them finished' in again.stdout
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob('results.json')} == times

@@ -1,32 +1,38 @@
 """Sweeps: many runs that differ in some config fields, in one folder.
 
-sweep.json     the config they start from and the points, each the fields it sets
-FIELD=VALUE,.../   the run of each point, named by what it sets; see `run`
-output/        what each point's process printed
-summary.*      see `summary`
+sweep.json       the config they start from, the folder of their data, and the fields each point sets
+FIELD_VALUE-.../ the run of each point, named by what it sets; see `run.folder`
+output/          what the process of each point printed
+sbatch.sh        the same points as an array job of SLURM, see `workers.write_script`
+summary.*        see `summary`
 
 A point is a run like any other: it can be gone on with, measured and loaded alone.
 """
 
 import ast
+import copy
 import dataclasses
+import hashlib
 import itertools
 import json
-import tempfile
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+import os
+import re
+import runpy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmvae import data as data_sets
-from mmvae.config import Config, check_devices, differences, get_field
+from mmvae.config import Config, check_devices, differences, get_field, show
 from mmvae.run import folder as run
-from mmvae.sweep import workers as jobs
 from mmvae.system import metrics, parallel, process
 from mmvae.types import InputError
 
 Overrides = Mapping[str, Any]  # field -> value
-_LONGEST_NAME = 240  # file systems allow 255 bytes
+_FIELD = re.compile(r'[A-Za-z][\w.]{0,99}', re.ASCII)
+_FORM = "'FIELD=VALUE,VALUE;FIELD=...'"
+_MOST_POINTS = 10_000
 
 
 class Point(NamedTuple):
@@ -34,7 +40,7 @@ class Point(NamedTuple):
 
     Attributes:
       overrides: the fields it sets, and to what.
-      config: what becomes of them.
+      config: the config that they make of the sweep's.
       workdir: its folder, which is named after them.
     """
 
@@ -43,38 +49,77 @@ class Point(NamedTuple):
     workdir: Path
 
 
-class Way(NamedTuple):
-    """How the points are run.
+class Sweep(NamedTuple):
+    """What sweep.json has.
 
     Attributes:
-      jobs: how many processes at a time; None for what suits the backend.
-      cluster: a name of `jobs.CLUSTERS`, or None for this machine.
-      cluster_options: what submitit is told of each job.
+      base: the config that all points start from, a nested dict.
+      data_dir: --data_dir of all points.
+      points: in the order that --point counts them, which never changes.
     """
 
-    jobs: int | None = None
-    cluster: str | None = None
-    cluster_options: Mapping[str, Any] = {}
+    base: Mapping[str, Any]
+    data_dir: str | None
+    points: Sequence[Point]
+
+
+def read_overrides(text: str | None, experiment: Path) -> list[Overrides]:
+    """The points that --sweep gives: a grid, a file of grids, or those of the experiment's file.
+
+    Raises:
+      InputError: it has none, or not in the form it should be.
+    """
+    if text is None:
+        return collect_points(experiment)
+    is_grid = '=' in text and not os.path.isfile(text)
+    return parse_grid(text) if is_grid else read_points(Path(text))
 
 
 def parse_grid(text: str) -> list[Overrides]:
     """The points of 'FIELD=VALUE,VALUE;FIELD=VALUE,...': all combinations, the last fastest.
+
+    A value is a Python literal; a word without quotes is a string, true and false are booleans.
 
     Raises:
       InputError: the text is not of that form.
     """
     axes = {}
     for part in filter(str.strip, text.split(';')):
-        field, is_set, values = part.partition('=')
+        field, _, values = part.partition('=')
         field = field.strip().removeprefix('config.')
-        if not (is_set and field and values.strip()):
-            raise InputError(f"--sweep: {part!r} given; allowed: 'FIELD=VALUE,VALUE;FIELD=...'")
+        if not (field and values.strip()):
+            raise InputError(f'--sweep: {show(part)} given; allowed: {_FORM}')
         if field in axes:
-            raise InputError(f'--sweep: {field} is given twice')
-        axes[field] = [_literal(value) for value in _split_values(values, '--sweep')]
+            raise InputError(f'--sweep: {show(field)} is given twice')
+        axes[field] = _parse_values(values)
     if not axes:
-        raise InputError("--sweep: nothing given; allowed: 'FIELD=VALUE,VALUE;FIELD=...'")
+        raise InputError(f'--sweep: nothing given; allowed: {_FORM}')
+    count = math.prod(map(len, axes.values()))
+    if count > _MOST_POINTS:
+        raise InputError(f'--sweep: {count} combinations given; allowed: {_MOST_POINTS}')
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def _parse_values(text: str) -> list[Any]:
+    source = f'[{text.strip()}]'
+    try:
+        node = ast.parse(source, mode='eval').body
+        if not isinstance(node, ast.List):
+            raise SyntaxError('its brackets do not match')
+        return [_parse_value(source, value) for value in node.elts]
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise InputError(
+            f'--sweep: {show(text)} given; allowed: values with commas between them, and quotes '
+            f'around texts that are more than a word'
+        ) from error
+
+
+def _parse_value(source: str, node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):  # no literal
+        word = ast.get_source_segment(source, node)
+        return {'true': True, 'false': False}.get(word.lower(), word)
 
 
 def read_points(path: Path) -> list[Overrides]:
@@ -84,81 +129,35 @@ def read_points(path: Path) -> list[Overrides]:
       InputError: it cannot be read, or has none.
     """
     try:
+        if not os.path.isfile(path):  # a pipe would be waited for
+            raise OSError('no such file')
         lines = [line.partition('#')[0].strip() for line in path.read_text().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f'--sweep: {path} cannot be read ({error})') from error
+    except (OSError, ValueError) as error:
+        raise InputError(f'--sweep: {show(str(path))} cannot be read ({error})') from error
     points = [point for line in lines if line for point in parse_grid(line)]
     if not points:
         raise InputError(f'--sweep: {path} has no points')
     return points
 
 
-def collect_points(add_points: Callable[[Callable[[Overrides], None]], None]) -> list[Overrides]:
-    """The points that an experiment's sweep(add) adds: add({'objective.free_bits': 0.25}).
+def collect_points(path: Path) -> list[Overrides]:
+    """The points that the sweep(add) of an experiment's file adds: add({'data.num_pairs': 100}).
 
     Raises:
-      InputError: it fails, or adds none.
+      InputError: it has none, fails, or adds none.
     """
     points: list[Overrides] = []
     try:
-        add_points(lambda overrides: points.append({str(k): v for k, v in overrides.items()}))
-    except Exception as error:
-        raise InputError(f'--config: its sweep(add) failed: {error!r}') from error
+        add_points = runpy.run_path(str(path)).get('sweep')
+        if add_points:
+            add_points(lambda overrides: points.append({str(k): v for k, v in overrides.items()}))
+    except (Exception, SystemExit) as error:
+        reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+        raise InputError(f'--config: the sweep(add) of {path} failed ({reason})') from error
     if not points:
-        raise InputError('--config: its sweep(add) adds no points')
+        fault = 'its sweep(add) adds no points' if add_points else 'has no sweep(add)'
+        raise InputError(f'--sweep: not given, and {path} {fault}; give --sweep={_FORM}')
     return points
-
-
-def parse_options(text: str) -> dict[str, Any]:
-    """'timeout_min=720,slurm_partition=gpu' as a dict.
-
-    Raises:
-      InputError: the text is not of that form.
-    """
-    options = {}
-    for part in filter(None, _split_values(text, '--cluster_options')):
-        name, is_set, value = part.partition('=')
-        if not (name and is_set):
-            raise InputError(f"--cluster_options: {part!r} given; allowed: 'NAME=VALUE,NAME=VALUE'")
-        options[name.strip()] = _literal(value)
-    return options
-
-
-def check_way(way: Way) -> None:
-    """Checks that what was asked for goes together.
-
-    Raises:
-      InputError: it does not.
-    """
-    if way.cluster_options and not way.cluster:
-        raise InputError('--cluster_options: given without --cluster')
-
-
-def _split_values(text: str, flag: str) -> Iterable[str]:
-    """The values between the commas that are not inside brackets."""
-    depth, value = 0, ''
-    for c in text + ',':
-        depth += (c in '([') - (c in ')]')
-        if c == ',' and not depth:
-            yield value.strip()
-            value = ''
-        else:
-            value += c
-    if value:
-        raise InputError(f'{flag}: {value.rstrip(",")!r} has an open bracket')
-
-
-def _literal(text: str) -> Any:
-    if text.lower() in ('true', 'false'):
-        return text.lower() == 'true'
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError):
-        return text
-
-
-def default_folder(config: Config) -> Path:
-    return Path('runs') / f'{config.experiment}-sweep-{config.digest()}'
 
 
 def make_points(
@@ -173,66 +172,102 @@ def make_points(
       InputError: a field is unknown or a value impossible; it says of which point.
     """
     points = {}
-    for own in overrides:
-        tree = json.loads(json.dumps(base))
+    for fields in overrides:
         try:
-            for field, value in own.items():
-                if value is None:
-                    raise InputError(f'config field {field}: None given; leave it out')
-                *sections, name = field.split('.')
-                section = tree
-                for part in sections:
-                    section = section.setdefault(part, {})
-                    if not isinstance(section, dict):
-                        raise InputError(f'config field {field}: unknown; {part} has no fields')
-                section[name] = value
-            config = run.resolve(tree)
+            config = run.resolve(_override(base, fields))
         except InputError as error:
-            raise InputError(f'sweep point {_show(own)}: {error}') from error
-        name = ','.join(f'{field}={value_text(get_field(config, field))}' for field in sorted(own))
-        name = name or 'base'
-        if len(name.encode()) > _LONGEST_NAME:
-            raise InputError(
-                f'sweep point {_show(own)}: its folder would have a name of {len(name)} letters; '
-                f'allowed: {_LONGEST_NAME}. Set in an experiment what all points have in common'
-            )
-        points.setdefault(name, Point(own, config, folder / name))
+            text = ', '.join(f'{show(field)[1:-1]}={show(v)}' for field, v in fields.items())
+            raise InputError(f'sweep point {text}: {error}') from error
+        values = {field: get_field(config, field) for field in fields}
+        # The name that older sweeps gave their folders.
+        old = ','.join(f'{f}={value_text(values[f]).replace("/", "_")}' for f in sorted(values))
+        name = old if old and os.path.isdir(folder / old) else point_name(values)
+        points.setdefault(name, Point(fields, config, folder / name))
     return list(points.values())
 
 
-def _show(overrides: Overrides) -> str:
-    return ', '.join(f'{field}={value}' for field, value in overrides.items())
+def _override(base: Mapping[str, Any], fields: Overrides) -> dict[str, Any]:
+    """A copy of the nested dict in which the fields have other values."""
+    tree = copy.deepcopy(dict(base))
+    for field, value in fields.items():
+        if not _FIELD.fullmatch(field):
+            raise InputError(f'config field {show(field)}: unknown')
+        *sections, name = field.split('.')
+        section = tree
+        for part in sections:
+            section = section.setdefault(part, {})
+            if not isinstance(section, dict):
+                raise InputError(f'config field {field}: unknown; {part} has no fields')
+        section[name] = value
+    return tree
+
+
+def point_name(values: Mapping[str, Any]) -> str:
+    """The name of a point's folder: 'objective.free_bits_0.25-seed_1', other values another name.
+
+    It ends in a checksum where it is long, or a text in it might be read as another field.
+    """
+    text = '-'.join(f'{f}_{value_text(values[f])}' for f in sorted(values)) or 'base'
+    texts = [v for v in values.values() if isinstance(v, str)]
+    if len(text) <= 150 and all(re.fullmatch(r'[\w.]+', t, re.ASCII) for t in texts):
+        return text
+    readable = re.sub(r'[^\w.-]', '_', text, flags=re.ASCII)[:150]
+    return f'{readable}-{hashlib.sha256(text.encode()).hexdigest()[:8]}'
 
 
 def value_text(value: Any) -> str:
-    """A value as a part of a folder's name."""
+    """A value as a part of a folder's name, and in tables."""
     if isinstance(value, float):
         return f'{value:g}' if float(f'{value:g}') == value else repr(value)
     if isinstance(value, (list, tuple)):
         return '-'.join(map(str, value))
-    return str(value).replace('/', '_')
+    return str(value)
+
+
+def default_folder(config: Config) -> Path:
+    return Path('runs') / f'{config.experiment}-sweep-{config.digest()}'
+
+
+def read_sweep(folder: Path) -> Sweep:
+    """What sweep.json says.
+
+    Raises:
+      InputError: the folder holds no sweep, or its sweep.json is damaged.
+    """
+    path = folder / 'sweep.json'
+    if not os.path.lexists(path):
+        raise InputError(f'--workdir: {folder} holds no sweep (no sweep.json)')
+    try:
+        if not path.is_file():
+            raise ValueError('no file')
+        tree = json.loads(path.read_text())
+        base, overrides = dict(tree['base']), [dict(point) for point in tree['points']]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(
+            f'--workdir: {path} is damaged ({type(error).__name__}: {error}). Move it away, and the '
+            'command that began the sweep writes it anew; its points stay'
+        ) from error
+    return Sweep(base, tree.get('data_dir'), make_points(base, overrides, folder))
 
 
 def prepare(
-    points: Sequence[Point], base: Mapping[str, Any], folder: Path, data_dir: str | None
-) -> None:
+    base: Mapping[str, Any], overrides: Sequence[Overrides], folder: Path, data_dir: str | None
+) -> tuple[list[Point], Sweep]:
     """Checks that all points can be run, before the first one is.
+
+    Gives them, and the sweep with the points that the folder had before; the data's folder is
+    the one that it had, if none is given.
 
     Raises:
       InputError: one cannot, or the folder is no sweep's or another's. Nothing has been
         written then.
     """
-    before = _read(folder)
-    is_free = not folder.exists() or (
-        folder.is_dir() and all(p.name in ('.lock', 'sweep.partial.json') for p in folder.iterdir())
-    )
-    if before is None and not is_free:
-        raise InputError(f'--workdir: {folder} exists and is not the folder of a sweep')
-    if before and (differ := differences(run.resolve(before['base']), run.resolve(base))):
-        raise InputError(
-            f'--workdir: {folder} holds a sweep that starts from another config '
-            f'({"; ".join(differ)}). Give another folder, or the same config'
-        )
+    parallel.leave_memory_to_others()
+    points = make_points(base, overrides, folder)
+    before = _read_before(base, points, folder)
+    data_dir = data_dir or before.data_dir
+    if data_dir and os.path.isdir(data_dir):
+        data_dir = os.path.abspath(data_dir)
     loaded = {}
     for point in points:
         config = point.config
@@ -248,85 +283,53 @@ def prepare(
             run.check_folder(config, point.workdir)
             run.check_updates(config, point.workdir)
         except InputError as error:
-            raise InputError(f'sweep point {_show(point.overrides)}: {error}') from error
+            raise InputError(f'sweep point {point.workdir.name}: {error}') from error
+    every = [p.overrides for p in [*before.points, *points]]
+    return points, Sweep(base, data_dir, make_points(base, every, folder))
 
 
-def read_sweep(folder: Path) -> list[Point]:
-    """The points of the sweep in a folder.
-
-    Raises:
-      InputError: the folder holds no sweep.
-    """
-    before = _read(folder)
-    if before is None:
-        raise InputError(f'--workdir: {folder} holds no sweep (no sweep.json)')
-    return make_points(before['base'], before['points'], folder)
-
-
-def _read(folder: Path) -> dict[str, Any] | None:
-    path = folder / 'sweep.json'
-    return json.loads(path.read_text()) if path.is_file() else None
-
-
-def run_all(
-    points: Sequence[Point], base: Mapping[str, Any], folder: Path, way: Way,
-    command: Callable[[Overrides], list[str]],
-) -> dict[str, str]:  # fmt: skip
-    """Runs the points that are not finished; gives the names of those that failed, and why.
-
-    Points that were asked for in this folder before and are not now stay in its sweep.json.
-
-    Args:
-      command: the command that trains a point, but for its --workdir.
-
-    Raises:
-      InputError: the folder is in use or cannot be written.
-      train.Stopped: a signal asked for it; every point is saved, and the same command goes on.
-    """
-    waiting = [p for p in points if not run.is_finished(p.config, p.workdir)]
-    executor = jobs.executor(way.cluster, way.jobs, len(waiting), way.cluster_options, folder)
-    with process.lock(folder):
-        before = _read(folder)
-        every = before['points'] if before else []
-        for overrides in json.loads(json.dumps([p.overrides for p in points])):
-            if overrides not in every:
-                every.append(overrides)
-        metrics.write_json(folder / 'sweep.json', {'base': base, 'points': every})
-        print(f'{len(points)} points in {folder}, {len(points) - len(waiting)} of them finished')
-        started = time.perf_counter()
-        with tempfile.TemporaryDirectory(prefix='mmvae-compiled-') as compiled:
-            if not way.cluster:  # points that differ in array arguments have one program
-                parallel.share_compilations(compiled)
-            failed = _run_processes(waiting, folder, executor, command)
-        if waiting:
-            seconds = time.perf_counter() - started
-            print(f'{len(waiting) - len(failed)} points finished in {seconds:.0f} s')
-    return failed
-
-
-def _run_processes(
-    points: Sequence[Point], folder: Path, executor: jobs.Executor, command: Callable
-) -> dict[str, str]:
-    if not points:
-        return {}
-    (folder / 'output').mkdir(exist_ok=True)
-    commands = {
-        p.workdir.name: [*command(p.overrides), f'--workdir={p.workdir.absolute()}'] for p in points
-    }
-    outputs = {name: folder / 'output' / f'{name}.txt' for name in commands}
-    by_name = {p.workdir.name: p for p in points}
-    total = sum(p.config.train.num_updates for p in points)
-
-    def done(name):
-        """Updates made, all of them once it is finished."""
-        config, workdir = by_name[name].config, by_name[name].workdir
-        if run.is_finished(config, workdir):
-            return config.train.num_updates
-        rows = metrics.read_metrics(workdir / 'metrics.jsonl')
-        return rows[-1]['step'] if rows else 0
-
-    with (
-        metrics.progress_bar(total, 0, 'updates', 'sweep') as bar,
-        process.stop_requests() as stop_request,
+def _read_before(base: Mapping[str, Any], points: Sequence[Point], folder: Path) -> Sweep:
+    """The sweep in a folder, one without points where a new one may begin there."""
+    if os.path.lexists(folder / 'sweep.json'):
+        before = read_sweep(folder)
+        if differ := differences(run.resolve(before.base), run.resolve(base)):
+            raise InputError(
+                f'--workdir: {folder} holds a sweep that starts from another config '
+                f'({"; ".join(differ)}). Give another folder, or the same config'
+            )
+        return before
+    known = {'.lock', 'output', 'sbatch.sh', *(p.workdir.name for p in points)}
+    if os.path.lexists(folder) and not (
+        folder.is_dir()
+        and all(n in known or n.startswith(('sweep', 'summary')) for n in os.listdir(folder))
     ):
-        return jobs.run_all(executor, commands, outputs, bar, done, stop_request)
+        raise InputError(f'--workdir: {folder} exists and is not the folder of a sweep')
+    return Sweep(base, None, [])
+
+
+def write_sweep(sweep: Sweep, folder: Path) -> None:
+    """Writes sweep.json, for `run_point` and `read_sweep`."""
+    points = [point.overrides for point in sweep.points]
+    tree = {'base': sweep.base, 'data_dir': sweep.data_dir, 'points': points}
+    metrics.write_json(folder / 'sweep.json', tree)
+
+
+def run_point(folder: Path, index: int) -> None:
+    """Trains one point of the sweep in a folder, as a run of its own.
+
+    Where a sweep's process started this one, it saves and ends when that one ends.
+
+    Raises:
+      InputError: there is no such point, or it cannot be run.
+      RunError: training failed; the last checkpoint is kept.
+      train.Stopped: a signal stopped it, and it was saved.
+    """
+    process.end_with_parent()
+    sweep = read_sweep(folder)
+    if not 0 <= index < len(sweep.points):
+        raise InputError(
+            f'--point: {index} given; allowed: 0 to {len(sweep.points) - 1}, the points of {folder}'
+        )
+    point = sweep.points[index]
+    data = run.prepare(point.config, point.workdir, sweep.data_dir)
+    run.train(point.config, point.workdir, data)

@@ -1,323 +1,238 @@
-"""Commands run several at a time: as processes of this machine, or as jobs of a cluster.
-
-The only file that names submitit, which speaks to SLURM.
-"""
+"""What trains the points of a sweep: processes of this machine, or an array job of SLURM."""
 
 import contextlib
-import json
-import math
 import os
+import shlex
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
-from tqdm import tqdm
-
-from mmvae.system import metrics, parallel
+from mmvae.run import folder as run
+from mmvae.sweep.points import Point, Sweep, write_sweep
+from mmvae.system import metrics, parallel, process
 from mmvae.train import Stopped
-from mmvae.types import InputError, RunError
+from mmvae.types import InputError
 
-# submitit's names: 'local' is its executor without a cluster, to try things with.
-CLUSTERS = ('slurm', 'local')
 _POLL_SECONDS = 1.0
-_SQUEUE_SECONDS = 15.0
-_GRACE_SECONDS = 300.0
-_RESULT_SECONDS = 60.0  # that a shared file system may take to show a file
-
-
-class Job(Protocol):
-    """A command under way."""
-
-    def poll(self) -> str | None:
-        """None while it runs, '' once it has succeeded, else what went wrong."""
-
-    def stop(self) -> None:
-        """Asks it to save and stop."""
-
-    def wait(self) -> None:
-        """Returns once it has stopped."""
-
-
-class Executor(Protocol):
-    """Starts jobs, at most `at_once` of them at a time."""
-
-    at_once: int
-
-    def start(self, name: str, command: Sequence[str], output: Path) -> Job: ...
 
 
 def run_all(
-    executor: Executor, commands: Mapping[str, Sequence[str]], outputs: Mapping[str, Path], bar: tqdm,
-    updates: Callable[[str], int], stop_request: Callable[[], int | None],
-) -> dict[str, str]:  # fmt: skip
-    """Runs named commands; gives the names of those that failed, and why.
+    points: Sequence[Point], sweep: Sweep, folder: Path, at_once: int | None, launcher: Path
+) -> dict[str, str]:
+    """Trains the points that are not finished, several at a time; gives those that failed, and why.
+
+    Each is a process that ends with this one. A point that another process is training, such as
+    one that a sweep killed a moment ago has left, is waited for.
 
     Args:
-      outputs: the file that what a command prints is added to.
-      bar: shows the sum of `updates` over all commands.
+      at_once: how many processes; None for one a core, or one on an accelerator.
+      launcher: the launch.py that they run.
 
     Raises:
-      Stopped: `stop_request` asked for it; the jobs of this machine have stopped.
+      InputError: the folder is in use or cannot be written.
+      RunError: a file cannot be written.
+      train.Stopped: a signal asked for it; every point is saved, and the same command goes on.
     """
-    waiting, running = list(commands), {}
-    failed: dict[str, str] = {}
-    counts = {name: updates(name) for name in commands}
-    bar.initial = bar.n = sum(counts.values())
-    try:
-        while waiting or running:
-            while waiting and len(running) < executor.at_once:
-                name = waiting.pop(0)
-                running[name] = executor.start(name, commands[name], outputs[name])
-            finished = len(commands) - len(waiting) - len(running) - len(failed)
-            bar.set_postfix_str(
-                f'{finished} of {len(commands)} finished, {len(running)} running, '
-                f'{len(failed)} failed', refresh=False,
+    number = {point.workdir: i for i, point in enumerate(sweep.points)}
+    with (
+        process.lock(folder),
+        run.failures(folder),
+        tempfile.TemporaryDirectory(prefix='mmvae-compiled-') as compiled,
+    ):
+        write_sweep(sweep, folder)
+        (folder / 'output').mkdir(exist_ok=True)
+        waiting = [p for p in points if not run.is_finished(p.config, p.workdir)]
+        done = len(points) - len(waiting)
+        print(f'{len(points)} points in {folder}, {done} of them finished', flush=True)
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else []
+        is_cpu = parallel.backend() == 'cpu'
+        at_once = max(1, min(at_once or (len(cores) if is_cpu else 1), len(waiting)))
+        environment = {
+            # Points that differ in arguments of the compiled update alone share its program.
+            'JAX_COMPILATION_CACHE_DIR': compiled,
+            'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
+            **os.environ,
+            process.PARENT: str(os.getpid()),
+        }
+        if at_once > 1 and not is_cpu:  # 0.75 is what JAX takes for itself
+            environment.setdefault('XLA_PYTHON_CLIENT_MEM_FRACTION', f'{0.75 / at_once:.3f}')
+
+        def start(point: Point, place: int) -> _Child:
+            command = _command(launcher, folder, str(number[point.workdir]))
+            output = folder / 'output' / f'{point.workdir.name}.txt'
+            share = cores[place::at_once] if 1 < at_once <= len(cores) else []
+            return _Child(command, output, environment, share)
+
+        with process.stop_requests() as stop_request:
+            return _run_all(waiting, start, at_once, stop_request)
+
+
+def _command(launcher: Path, folder: Path, point: str) -> list[str]:
+    folder = folder.absolute()
+    return [
+        sys.executable,
+        str(launcher),
+        '--mode=sweep',
+        f'--workdir={folder}',
+        f'--point={point}',
+    ]
+
+
+class _Child:
+    """A process that trains a point, and the file that what it prints is added to."""
+
+    def __init__(
+        self, command: Sequence[str], output: Path, environment: Mapping[str, str],
+        cores: Sequence[int],
+    ):  # fmt: skip
+        self._output = output
+        with output.open('ab') as file:
+            self._start = file.tell()
+            self.process = subprocess.Popen(
+                command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                env=environment, start_new_session=True,  # Ctrl-C is the parent's to pass on
             )  # fmt: skip
-            time.sleep(_POLL_SECONDS)
-            for name, job in list(running.items()):
-                counts[name] = max(counts[name], updates(name))
-                problem = job.poll()
-                if problem is not None:
-                    del running[name]
+        if cores:
+            with contextlib.suppress(OSError):  # it has already ended
+                os.sched_setaffinity(self.process.pid, cores)
+
+    def problem(self) -> str | None:
+        """None while it runs, '' once it has succeeded, else its code and the last line it printed."""
+        code = self.process.poll()
+        if not code:
+            return None if code is None else ''
+        how = f'exit code {code}' if code > 0 else signal.Signals(-code).name
+        with self._output.open('rb') as file:
+            file.seek(self._start)
+            text = file.read().decode(errors='replace').replace('\r', '\n')
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return f'{how}: {lines[-1] if lines else "nothing was printed"} ({self._output})'
+
+
+def _run_all(
+    waiting: list[Point], start: Callable[[Point, int], _Child], at_once: int,
+    stop_request: Callable[[], int | None],
+) -> dict[str, str]:  # fmt: skip
+    count, total = len(waiting), sum(p.config.train.num_updates for p in waiting)
+    made = {p.workdir.name: _updates(p) for p in waiting}
+    free = list(range(at_once))
+    running: dict[int, tuple[Point, _Child]] = {}  # by place
+    held, failed, succeeded = set(), {}, 0
+    with metrics.progress_bar(total, sum(made.values()), 'updates', 'sweep') as bar:
+        try:
+            while waiting or running:
+                for point in list(waiting) if free else ():
+                    if process.is_held(point.workdir):
+                        if point.workdir not in held:
+                            bar.write(f'waiting for the process that is training {point.workdir}')
+                        held.add(point.workdir)
+                    elif free:
+                        waiting.remove(point)
+                        place = free.pop(0)
+                        running[place] = point, start(point, place)
+                measuring = 0
+                for place, (point, child) in list(running.items()):
+                    name, problem = point.workdir.name, child.problem()
+                    made[name] = _updates(point)
+                    measuring += problem is None and made[name] == point.config.train.num_updates
+                    if problem is None:
+                        continue
+                    del running[place]
+                    free.append(place)
                     if problem:
                         failed[name] = problem
                         bar.write(f'failed: {name}: {problem}')
                     else:
-                        counts[name] = updates(name)
+                        succeeded += 1
+                        total -= point.config.train.num_updates - made[name]  # it stopped early
                         bar.write(f'finished: {name}')
-            bar.update(sum(counts.values()) - bar.n)
-            if (number := stop_request()) is not None:
-                raise Stopped(bar.n, number)
-    finally:  # no process is left behind, but by kill -9
-        for job in running.values():
-            job.stop()
-        for job in running.values():
-            job.wait()
+                bar.total = total
+                bar.set_postfix_str(
+                    f'{succeeded} of {count} points finished, {len(running) - measuring} training, '
+                    f'{measuring} measuring, {len(failed)} failed', refresh=False,
+                )  # fmt: skip
+                bar.update(sum(made.values()) - bar.n)
+                if (number := stop_request()) is not None:
+                    raise Stopped(bar.n, number)
+                if running or waiting:
+                    time.sleep(_POLL_SECONDS)
+        finally:
+            for _, child in running.values():
+                child.process.terminate()
+            for _, child in running.values():
+                child.process.wait()
     return failed
 
 
-def executor(
-    cluster: str | None, at_once: int | None, count: int, options: Mapping[str, Any], folder: Path
-) -> Executor:
-    """What runs the `count` jobs of a sweep in `folder`, on this machine if `cluster` is None.
-
-    Raises:
-      InputError: the cluster is not there, or does not know an option.
-    """
-    if cluster:
-        return _Cluster(cluster, at_once, options, folder / cluster)
-    return _Processes(at_once, count)
+def _updates(point: Point) -> int:
+    """Updates that a point has logged."""
+    try:
+        rows = metrics.read_metrics(point.workdir / 'metrics.jsonl')
+    except (InputError, ValueError):  # damaged: its own process says so
+        return 0
+    return rows[-1]['step'] if rows else 0
 
 
-class _Processes:
-    """Processes of this machine; each has its share of the cores, or of the accelerator."""
+_SCRIPT = """#!/bin/bash
+# Trains the {count} points of a sweep as an array job of SLURM, a task each. Edit the lines below
+# where they do not suit your cluster, then: sbatch {script}
+# A task that comes near its time limit saves and is queued again, to go on where it was; so does
+# one whose node fails. What has been reached: {summary}
 
-    def __init__(self, at_once: int | None, count: int):
-        self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else []
-        is_cpu = parallel.backend() == 'cpu'
-        self.at_once = min(at_once or (len(self._cores) if is_cpu else 1), count) or 1
-        self._free = list(range(self.at_once))  # places
-        self._env = {}
-        if self.at_once > 1 and not is_cpu:
-            share = f'{0.75 / self.at_once:.3f}'  # 0.75 is what JAX takes for itself
-            self._env = {'XLA_PYTHON_CLIENT_MEM_FRACTION': share}
+#SBATCH --job-name={name}
+#SBATCH --array=0-{last}{at_once}
+#SBATCH --output={output}/task_%a.txt
+#SBATCH --open-mode=append
+#SBATCH --requeue
+# Time before the task is queued again, not of the whole run. More than one point takes to save.
+#SBATCH --time=04:00:00
+#SBATCH --signal=B:USR1@120
+#SBATCH --cpus-per-task=4
+# Remove one # of each line that your cluster wants, and put its names in.
+##SBATCH --partition=gpu
+##SBATCH --gpus=1
+##SBATCH --mem=16G
 
-    def start(self, name: str, command: Sequence[str], output: Path) -> Job:
-        place = self._free.pop(0)
-        with output.open('a') as file:
-            process = subprocess.Popen(
-                command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                env={**self._env, **os.environ}, start_new_session=True,  # Ctrl-C is this process's to pass on
-            )  # fmt: skip
-        own = self._cores[place :: self.at_once]
-        if 1 < self.at_once <= len(self._cores):
-            with contextlib.suppress(OSError):  # it has already ended
-                os.sched_setaffinity(process.pid, own)
-        return _Process(process, output, lambda: self._free.append(place))
+# module load python cuda
 
+{command} --point="$SLURM_ARRAY_TASK_ID" &
+run=$!
 
-class _Process:
-    def __init__(self, process: subprocess.Popen, output: Path, ended: Callable[[], Any]):
-        self._process, self._output, self._ended = process, output, ended
+stop() {{  # launch.py saves on SIGTERM, and its exit code is then 143
+  trap '' USR1 TERM
+  kill -TERM "$run"
+  wait "$run"
+  code=$?
+  if [ "$1" = requeue ] && [ "$code" -eq 143 ]; then
+    # Not $SLURM_JOB_ID, which for one of the tasks means the whole array.
+    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+  fi
+  exit "$code"
+}}
+trap 'stop requeue' USR1  # the time limit is near
+trap 'stop' TERM          # scancel
 
-    def poll(self) -> str | None:
-        code = self._process.poll()
-        if code is None:
-            return None
-        self._ended()
-        return _problem(code, self._output) if code else ''
-
-    def stop(self) -> None:
-        self._process.terminate()
-
-    def wait(self) -> None:
-        self._process.wait()
+wait "$run"
+"""
 
 
-def _problem(code: int, output: Path) -> str:
-    """The exit code and the last line that was printed."""
-    how = f'exit code {code}' if code >= 0 else signal.Signals(-code).name
-    lines = output.read_text(errors='replace').replace('\r', '\n').splitlines()
-    last = next((line.strip() for line in reversed(lines) if line.strip()), 'nothing was printed')
-    return f'{how}: {last} ({output})'
-
-
-class Command:
-    """A command as a job of submitit, which puts it into the queue again where it is cut short.
-
-    It has a time limit or is preempted: `checkpoint` is called, the command saves and
-    stops, and the job that follows goes on from there.
-    """
-
-    def __init__(self, command: Sequence[str], output: Path):
-        self._command, self._output = list(command), output
-        self._process: subprocess.Popen | None = None
-
-    def __call__(self) -> None:
-        # What the cluster sends the job it may send all its processes, and this one is submitit's.
-        handler = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-        with self._output.open('a') as file:
-            self._process = subprocess.Popen(
-                self._command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
-            )
-        signal.signal(signal.SIGUSR2, handler)
-        try:
-            while (code := self._process.poll()) is None:  # wait() would hold a lock; see below
-                time.sleep(0.2)
-        finally:  # submitit's local jobs are interrupted
-            if self._process.poll() is None:
-                self._process.terminate()
-        if code in (128 + signal.SIGTERM, -signal.SIGTERM):
-            # SLURM sends SIGTERM ahead of what puts the job into the queue again, and a result
-            # would end the job.
-            time.sleep(_GRACE_SECONDS)
-        if code:
-            raise RuntimeError(_problem(code, self._output))
-
-    def checkpoint(self, *args: Any) -> Any:
-        """Called by submitit's signal handler, in the middle of `__call__`."""
-        import submitit
-
-        if self._process is not None:
-            self._process.terminate()
-            with contextlib.suppress(ChildProcessError):  # it has ended, and __call__ has seen it
-                os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-        return submitit.helpers.DelayedSubmission(Command(self._command, self._output))
-
-
-class _Cluster:
-    """Jobs of submitit. SLURM's that were submitted before and have not ended are waited for."""
-
-    def __init__(self, cluster: str, at_once: int | None, options: Mapping[str, Any], folder: Path):
-        import submitit
-
-        self.at_once = at_once or 10**6
-        self._folder, self._path = folder, folder / 'jobs.json'
-        self._ids = json.loads(self._path.read_text()) if self._path.is_file() else {}
-        # A run may go on through any number of time limits.
-        unlimited = {'slurm_max_num_timeout': 10**6} if cluster == 'slurm' else {}
-
-        def make(folder):
-            executor = submitit.AutoExecutor(folder, cluster=cluster, **unlimited)
-            executor.update_parameters(**{'name': 'mmvae', 'timeout_min': 60 * 24, **options})
-            return executor
-
-        with tempfile.TemporaryDirectory() as nowhere:  # to make one makes its folder
-            try:
-                make(nowhere)
-            except (NameError, ValueError, TypeError, RuntimeError, AssertionError) as error:
-                message = str(error).strip().splitlines()[0]
-                raise InputError(f'--cluster={cluster}: {message}') from error
-        self._submit = lambda command: make(folder).submit(command)
-        self._submitted = {'slurm': _SlurmJob, 'local': _LocalJob}[cluster]
-        self._failed_job = submitit.core.utils.FailedJobError
-        # For the job, which imports this module.
-        root = str(Path(__file__).resolve().parents[2])
-        os.environ['PYTHONPATH'] = os.pathsep.join(
-            filter(None, [root, os.environ.get('PYTHONPATH')])
-        )
-
-    def start(self, name: str, command: Sequence[str], output: Path) -> Job:
-        if earlier := self._submitted.find(self._folder, self._ids.get(name)):
-            return earlier
-        try:
-            job = self._submit(Command(command, output.absolute()))
-        except self._failed_job as error:
-            raise RunError(
-                f'--cluster: the job was refused: {" ".join(str(error).split())}'
-            ) from error
-        self._ids[name] = job.job_id
-        metrics.write_json(self._path, self._ids)
-        return self._submitted(job)
-
-
-class _LocalJob:
-    """A job of submitit that runs on this machine, and stops with this process."""
-
-    def __init__(self, job: Any):
-        self._job = job
-
-    @classmethod
-    def find(cls, folder: Path, job_id: str | None) -> Job | None:
-        """The job of an earlier command that has not ended."""
-
-    def poll(self) -> str | None:
-        if not self._has_ended():
-            return None
-        if not self._job.paths.result_pickle.exists():
-            return f'job {self._job.job_id}: it ended without a result: cancelled, or killed'
-        error = self._job.exception()
-        if error is None:
-            return ''
-        lines = [line.strip() for line in str(error).splitlines()]
-        own = next((line for line in lines if line.startswith('RuntimeError: ')), lines[0])
-        return f'job {self._job.job_id}: {own.removeprefix("RuntimeError: ")}'
-
-    def _has_ended(self) -> bool:
-        return self._job.done()
-
-    def stop(self) -> None:
-        self._job.cancel()
-
-    def wait(self) -> None:
-        while not self._has_ended():
-            time.sleep(0.1)
-
-
-class _SlurmJob(_LocalJob):
-    """A job of SLURM, which goes on whoever looks at it."""
-
-    _asked = -math.inf
-    _left = math.inf  # when it was first seen to have left the queue
-
-    @classmethod
-    def find(cls, folder: Path, job_id: str | None) -> Job | None:
-        import submitit
-
-        job = cls(submitit.SlurmJob(folder, job_id)) if job_id else None
-        return job if job and job._is_queued() else None
-
-    def _has_ended(self) -> bool:
-        """Whether it has left a result or the queue; accounting (sacct) not every cluster has."""
-        if self._job.paths.result_pickle.exists():
-            return True
-        now = time.monotonic()
-        if now - self._asked >= _SQUEUE_SECONDS:
-            self._asked = now
-            self._left = math.inf if self._is_queued() else min(self._left, now)
-        return now - self._left >= _RESULT_SECONDS
-
-    def _is_queued(self) -> bool:
-        command = ['squeue', '--noheader', f'--jobs={self._job.job_id}']
-        asked = subprocess.run(command, capture_output=True, text=True)
-        if asked.returncode:  # of a job long gone; any other error says nothing of the job
-            return 'invalid job id' not in asked.stderr.lower()
-        return bool(asked.stdout.strip())
-
-    def stop(self) -> None: ...
-
-    def wait(self) -> None: ...
+def write_script(sweep: Sweep, folder: Path, at_once: int | None, launcher: Path) -> Path:
+    """Writes sweep.json and sbatch.sh, a script for the user to read, edit and submit."""
+    folder = folder.absolute()
+    path, (*command, _) = folder / 'sbatch.sh', _command(launcher, folder, '')
+    summary = [*command[:2], '--mode=summary', *command[3:]]
+    with process.lock(folder), run.failures(folder):
+        write_sweep(sweep, folder)
+        (folder / 'output').mkdir(exist_ok=True)
+        text = _SCRIPT.format(
+            count=len(sweep.points), last=len(sweep.points) - 1, script=shlex.quote(str(path)),
+            summary=shlex.join(summary), name=f'mmvae-{sweep.points[0].config.experiment}',
+            at_once=f'%{at_once}' if at_once else '', command=shlex.join(command),
+            output=str(folder / 'output').replace('%', '%%'),
+        )  # fmt: skip
+        metrics.write_atomically(path, text)
+    return path

@@ -26,17 +26,6 @@ def backend() -> str:
     return jax.default_backend()
 
 
-def share_compilations(folder: str) -> None:
-    """Keeps what is compiled in a folder, for this process and those that it starts.
-
-    To be called before anything is compiled. A folder that the environment names is preferred.
-    """
-    os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', folder)
-    os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
-    jax.config.update('jax_compilation_cache_dir', os.environ['JAX_COMPILATION_CACHE_DIR'])
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
-
-
 def leave_memory_to_others() -> None:
     """Takes little of an accelerator's memory: for a process that starts those that train."""
     name = 'XLA_PYTHON_CLIENT_PREALLOCATE'

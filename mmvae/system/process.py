@@ -1,9 +1,11 @@
 """The process and its folder: one process a folder, a log, signals, where a run came from."""
 
 import contextlib
+import ctypes
 import fcntl
 import functools
 import logging
+import os
 import platform
 import shlex
 import signal
@@ -18,6 +20,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from mmvae.types import InputError
 
 _log = logging.getLogger('mmvae')
+PARENT = 'MMVAE_PARENT'  # the environment variable with the process that `end_with_parent` is of
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 
 
@@ -42,6 +45,33 @@ def lock(workdir: Path) -> Iterator[None]:
                 'another folder'
             ) from error
         yield
+
+
+def is_held(workdir: Path) -> bool:
+    """Whether a process holds the folder, which is left as it is."""
+    try:
+        with (workdir / '.lock').open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # there is no such folder
+        return False
+    return False
+
+
+def end_with_parent() -> None:
+    """Asks the system for a SIGTERM when the process that PARENT names, this one's parent, ends.
+
+    Without that variable nothing is asked for. Only Linux can; elsewhere a parent that is killed
+    leaves this process running.
+    """
+    parent = os.environ.get(PARENT)
+    if not parent or sys.platform != 'linux':
+        return
+    pr_set_pdeathsig = 1  # of linux/prctl.h
+    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    if os.getppid() != int(parent):  # it ended before it was asked for
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextlib.contextmanager
