@@ -46,7 +46,7 @@ _NUM_SAMPLES = flags.DEFINE_integer(
     'num_samples', 8, 'Translations of each example.', lower_bound=1
 )
 _OUT = flags.DEFINE_string(
-    'out', None, "Folder for the translations; default translations/ in the run's folder."
+    'out', None, "Folder to write to what is made of a run; default the run's own."
 )
 _SWEEP = flags.DEFINE_string(
     'sweep', None, "Points of --mode=sweep: 'FIELD=VALUE,VALUE;FIELD=...' for all combinations, or a "
@@ -88,7 +88,7 @@ def dispatch():
     """Reads the config, loads the data and does what --mode says."""
     from mmvae.analysis import tables
     from mmvae.run import folder as run
-    from mmvae.run import measure as finished
+    from mmvae.run import measure
     from mmvae.types import InputError
 
     if _MODE.value == 'tables':
@@ -110,29 +110,32 @@ def dispatch():
     config = run.resolve(tree)
     workdir = workdir or run.default_workdir(config)
     data = run.prepare(config, workdir, _DATA_DIR.value, mode)
+    out = Path(_OUT.value) if _OUT.value else None
+    if out and mode == 'train':
+        raise InputError('--out: given with --mode=train, which writes to --workdir')
     if mode == 'train':
         try:
-            run.train(config, workdir, data)
+            measure.train(config, workdir, data, _DATA_DIR.value)
         except run.Stopped as stopped:
             sys.exit(128 + stopped.number)  # as a shell has it; the log says how to go on
     elif mode == 'eval':
-        run.evaluate_run(config, workdir, data)
+        measure.evaluate_run(config, workdir, data, out)
     elif mode == 'figures':
-        run.draw(config, workdir, data)
+        measure.draw(config, workdir, data, out)
     elif mode == 'represent':
-        finished.represent(config, workdir, data)
+        measure.represent(config, workdir, data, out)
     elif mode == 'quality':
-        finished.measure_translations(
-            config, workdir, data, _DATA_DIR.value, 1000 if _COUNT.value is None else _COUNT.value,
-            _NUM_SAMPLES.value,
-        )  # fmt: skip
+        count = 1000 if _COUNT.value is None else _COUNT.value
+        measure.quality(config, workdir, data, _DATA_DIR.value, count, _NUM_SAMPLES.value, out)
     elif mode == 'translate':
-        images, out = (Path(f.value) if f.value is not None else None for f in (_IMAGES, _OUT))
-        finished.translate(config, workdir, data, finished.TranslationRequest(
-            _SOURCE.value, _TARGET.value, images, 10 if _COUNT.value is None else _COUNT.value, _NUM_SAMPLES.value, out
-        ))  # fmt: skip
+        images = Path(_IMAGES.value) if _IMAGES.value is not None else None
+        count = 10 if _COUNT.value is None else _COUNT.value
+        request = measure.TranslationRequest(
+            _SOURCE.value, _TARGET.value, images, count, _NUM_SAMPLES.value
+        )
+        measure.translate(config, workdir, data, request, out)
     else:
-        finished.encode(config, workdir, data, _SPLIT.value)
+        measure.encode(config, workdir, data, _SPLIT.value, out)
 
 
 def run_sweep(folder, only_summary):

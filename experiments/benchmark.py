@@ -35,6 +35,7 @@ from mmvae.model.distributions import outputs_per_element
 from mmvae.model.vae import MultimodalVAE, generator, observe
 from mmvae.optimizer import rmsprop_nesterov
 from mmvae.run import folder as run
+from mmvae.run.load import load
 from mmvae.system import parallel
 from mmvae.system.metrics import table
 from mmvae.types import InputError
@@ -189,7 +190,7 @@ def sampled_model(workdir):
         model = MultimodalVAE(data.modalities, config.model)
         pixels = train.initial_pixels(config, data)
         return model, train.initial_state(config, model, pixels).params
-    model, params, _ = run.load(workdir)
+    model, params, _ = load(workdir)
     if not model.is_autoregressive or 'x' not in model.names:
         raise InputError(f'--workdir: {workdir} is no run of an autoregressive network')
     return model, params

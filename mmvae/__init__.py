@@ -10,7 +10,7 @@ __version__ = '0.1.0'
 
 
 def load(workdir):
-    """(model, params, config) of a run: see `mmvae.run.folder.load`."""
-    from mmvae.run import folder
+    """(model, params, config) of a run: see `mmvae.run.load.load`."""
+    from mmvae.run.load import load
 
-    return folder.load(workdir)
+    return load(workdir)

@@ -181,12 +181,19 @@ class Evaluator:
 
         return parallel.map_examples(batch)
 
-    def bounds(self, params: Params, split: str, examples: Examples) -> Means:
-        """The plain bounds and their parts, S = 1, averaged over the examples."""
+    def bounds(
+        self, params: Params, split: str, examples: Examples,
+        progress: Callable[[int], Any] = lambda n: None,
+    ) -> Means:  # fmt: skip
+        """The plain bounds and their parts, S = 1, averaged over the examples.
+
+        `progress` is told how many examples each step has finished.
+        """
         key = keys.evaluation_key(self._config.seed, split)
         means = Means()
         for batch, valid in self._batches(examples):
             means.add(_read(self._bounds((params, key), batch), valid))
+            progress(valid)
         return means
 
     def importance_weighted(
@@ -287,10 +294,10 @@ def report(
     progress: Callable[[int], Any] = lambda n: None,
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     """Every number of a split: name -> {mean, stderr, n, samples}, in nats."""
-    numbers = evaluator.bounds(params, split, examples).report(samples=1)
+    numbers = evaluator.bounds(params, split, examples, progress).report(samples=1)
     weighed = some_of(examples, config.iw_examples)
     if len(weighed.index) < len(examples.index):
-        theirs = evaluator.bounds(params, split, weighed).report(samples=1)
+        theirs = evaluator.bounds(params, split, weighed, progress).report(samples=1)
         numbers |= {f'{k}_iw_examples': v for k, v in theirs.items() if k.endswith('_bound')}
     weighted = evaluator.importance_weighted(params, split, weighed, progress)
     return numbers | weighted.report(samples=evaluator.iw_samples)

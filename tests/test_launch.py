@@ -7,11 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
-import mmvae
 from mmvae.system import metrics
 
 ROOT = Path(__file__).parent.parent
@@ -88,16 +86,6 @@ def test_the_same_command_again_prints_the_results_and_changes_nothing(finished)
     assert {p: p.stat().st_mtime_ns for p in workdir.rglob('*')} == before
 
 
-def test_other_eval_fields_measure_a_finished_run_again(finished, tmp_path):
-    workdir = tmp_path / 'run'
-    shutil.copytree(finished[0], workdir)
-    done = launch(*TINY, f'--workdir={workdir}', '--config.eval.iw_examples=3')
-    assert done.returncode == 0, done.stderr
-    after = json.loads((workdir / 'results.json').read_text())
-    assert after['test']['x_iw']['n'] == 3
-    assert after['test']['joint_bound']['n'] == 40
-
-
 @pytest.mark.slow
 def test_a_handful_of_examples_runs_to_the_end(tmp_path):
     """One modality, and the autoregressive network, whose figures are samples."""
@@ -128,40 +116,6 @@ def test_other_modes_take_the_runs_own_config(finished, tmp_path):
     with np.load(workdir / 'latents_validation.npz') as latents:
         assert latents['mean_xy'].shape == latents['scale_x'].shape == (40, 3)
         assert latents['labels'].shape == (40,)
-
-
-def test_translations_are_written_once_and_only_of_what_can_be(finished, tmp_path):
-    workdir = tmp_path / 'run'
-    shutil.copytree(finished[0], workdir)
-    flags = [f'--workdir={workdir}', '--mode=translate', '--source=y', '--target=x']
-    done = launch(*flags, '--count=3', '--num_samples=2')
-    assert done.returncode == 0, done.stderr
-    out = Path(done.stdout.strip())
-    assert {p.name for p in out.iterdir()} == {'translations.npz', 'translations.png'}
-    with np.load(out / 'translations.npz') as made:
-        assert made['names'].tolist() == [0, 13, 26]  # spread over the 40
-        assert made['seen'].shape == (3, 14, 28, 1)
-        assert made['samples'].shape == (3, 2, 14, 28, 1)
-        assert (made['std'] > 0).all()
-    before = {p: p.read_bytes() for p in out.iterdir()}
-    broken = tmp_path / 'images'
-    broken.mkdir()
-    (broken / 'a.png').write_bytes(b'no image')
-    unfinished = tmp_path / 'unfinished'
-    shutil.copytree(workdir, unfinished)
-    (unfinished / 'results.json').unlink()
-    for more, words in [
-        ([], 'exists, and is not written over'),
-        (['--source=q'], "--source: 'q' given; allowed: x, y"),
-        ([f'--images={broken}', f'--out={tmp_path / "new"}'], 'a.png cannot be read'),
-        ([f'--workdir={unfinished}', f'--out={tmp_path / "new"}'], 'is not finished'),
-    ]:
-        refused = launch(*flags, *more)
-        assert refused.returncode == 2
-        assert words in refused.stderr
-        assert len(refused.stderr.splitlines()) == 1
-    assert not (tmp_path / 'new').exists()
-    assert {p: p.read_bytes() for p in out.iterdir()} == before
 
 
 def test_curves_are_drawn_of_runs_alone(finished, tmp_path):
@@ -212,17 +166,6 @@ def test_a_finished_run_is_classified_and_its_translations_measured(finished, tm
         rows = json.loads((workdir / f'{name}.json').read_text())[name]
         assert len(rows) == {'represent': 16, 'quality': 2}[mode]
         assert len(done.stdout.splitlines()) == 1 + len(rows)
-
-
-def test_load_gives_a_model_that_translates(finished):
-    model, params, config = mmvae.load(finished[0])
-    assert config.data.num_pairs == 10
-    tops = np.zeros((5, 14, 28, 1))
-    q = model.apply({'params': params}, {'x': tops}, method='encode')
-    z = q.sample(jax.random.key(0))
-    bottoms = model.apply({'params': params}, z, ['y'], method='decode')['y']
-    assert bottoms.mean.shape == (5, 14, 28, 1)
-    assert ((bottoms.mean >= 0) & (bottoms.mean <= 1)).all()
 
 
 def test_tensorboard_shows_scalars_and_figures(finished):
@@ -356,29 +299,3 @@ def test_a_batch_that_the_devices_do_not_divide_is_refused(tmp_path):
     assert done.returncode == 2
     assert 'train.batch.paired: 64 given; allowed: multiples of the 3 local devices' in done.stderr
     assert not (tmp_path / 'run').exists()
-
-
-def test_eval_of_a_run_without_a_checkpoint_is_refused(finished, tmp_path):
-    shutil.copy(finished[0] / 'config.json', tmp_path)
-    done = launch('--mode=eval', f'--workdir={tmp_path}')
-    assert done.returncode == 2
-    assert 'no checkpoint yet' in done.stderr
-    assert [p.name for p in tmp_path.iterdir()] == ['config.json']
-
-
-def test_a_folder_of_another_config_is_refused_and_kept(finished):
-    workdir, _ = finished
-    before = {p: p.stat().st_mtime_ns for p in workdir.rglob('*')}
-    for flags, words in [
-        (
-            [*TINY, '--config.objective.joint_weight=0.5'],
-            ['objective.joint_weight: 0.3 there, 0.5 here'],
-        ),
-        ([*TINY, '--config.train.num_updates=3'], ['train.num_updates', '3', '4']),
-        ([*TINY, '--config.data.num_pairs=9'], ['data.num_pairs: 10 there, 9 here']),
-    ]:
-        done = launch(*flags, f'--workdir={workdir}')
-        assert done.returncode == 2
-        assert all(word in done.stderr for word in words)
-        assert 'Traceback' not in done.stderr
-    assert {p: p.stat().st_mtime_ns for p in workdir.rglob('*')} == before

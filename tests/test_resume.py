@@ -35,7 +35,7 @@ def steps(workdir):
 def outcome(workdir):
     """All that two runs should share: rows, results and checksums, without times."""
     results = json.loads((workdir / 'results.json').read_text())
-    del results['seconds']
+    del results['seconds'], results['command']
     checksums = {
         path.parent.name: json.loads(next(path.rglob('metadata')).read_text())['sha256']
         for path in (workdir / 'checkpoints').glob('*/meta')

@@ -1,15 +1,18 @@
-"""What is made of a finished run: its latents, Table 7.2, translations and how good they are.
+"""What the modes make of a run: its training, results and figures, latents, translations.
 
-latents_SPLIT.npz     of --mode=encode
-representation.json   of --mode=represent
-translation.json      of --mode=quality
-translations/         of --mode=translate
+results.json, figures/   of --mode=train, --mode=eval and --mode=figures
+latents_SPLIT.npz        of --mode=encode
+representation.json      of --mode=represent: Table 7.2
+translation.json         of --mode=quality
+translations/            of --mode=translate
+
+Each is written to the run's folder or, but for training, to another one, `out`.
 """
 
-import contextlib
 import dataclasses
-import tempfile
-from collections.abc import Callable, Iterator
+import logging
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,13 +21,195 @@ import numpy as np
 
 from mmvae import data as data_sets
 from mmvae import evaluate, keys
+from mmvae import train as training
 from mmvae.analysis import figures, representation, translation
 from mmvae.config import Config
 from mmvae.data import DataSet
 from mmvae.model.vae import MultimodalVAE
 from mmvae.run import folder as run
+from mmvae.run import report
 from mmvae.system import metrics, process
-from mmvae.types import InputError, Params
+from mmvae.system.checkpoint import open_checkpoints
+from mmvae.types import InputError, Params, RunError
+
+_log = logging.getLogger(__name__)
+
+
+def train(config: Config, workdir: Path, data: DataSet, data_dir: str | None = None) -> None:
+    """Trains, or goes on training; then results, and figures, which cost no result if they fail.
+
+    A finished run is left as it is and its results are printed; where only fields of
+    `eval` differ, it is measured again.
+
+    Raises:
+      InputError: the run has made more updates than are asked for, or the folder cannot be
+        written or is in use. Nothing has changed then.
+      RunError: training failed; the last checkpoint is kept.
+      Stopped: a signal stopped it, and it was saved.
+    """
+    run.check_updates(config, workdir)
+    results = run.read_results(workdir)
+    if run.is_finished(config, workdir):
+        print(f'{workdir} is finished.\n{report.text(results, workdir)}')
+        return
+    with run.at_work(workdir):
+        if results is None and os.path.lexists(workdir / 'results.json'):
+            _log.warning('%s cannot be read: the run is measured again', workdir / 'results.json')
+        is_trained = run.is_trained(config, results)
+        if not is_trained:
+            run.begin(config, workdir, data, data_dir)
+            with (
+                open_checkpoints(workdir / 'checkpoints') as checkpoints,
+                process.stop_requests() as stop_request,
+            ):
+                model = run.build_model(config)
+                training.train(config, model, data, workdir, checkpoints, stop_request)
+        _measure(config, workdir, data, workdir)
+        if not is_trained:
+            try:
+                _draw(config, workdir, data, workdir)
+            except RunError as error:  # the numbers do not need them
+                _log.warning('%s', error)
+
+
+def evaluate_run(config: Config, workdir: Path, data: DataSet, out: Path | None = None) -> None:
+    """Writes results.json from the best checkpoint and prints it."""
+    with run.at_work(workdir, out) as folder:
+        _measure(config, workdir, data, folder)
+
+
+def draw(config: Config, workdir: Path, data: DataSet, out: Path | None = None) -> None:
+    """Writes the figures of the best checkpoint."""
+    with run.at_work(workdir, out) as folder:
+        _draw(config, workdir, data, folder)
+
+
+def _measure(config: Config, workdir: Path, data: DataSet, folder: Path) -> None:
+    """Measures the run with the `eval` of this config."""
+    trained = run.read_config(workdir)
+    config = dataclasses.replace(trained, eval=config.eval)
+    model = run.build_model(config)
+    like = training.abstract_state(config, model)
+    with open_checkpoints(workdir / 'checkpoints', read_only=True) as checkpoints:
+        latest, best = checkpoints.restore_latest(like), checkpoints.restore_best(like)
+    if not best:
+        raise InputError(f'--workdir: {workdir} has not been validated yet; train it further')
+    progress = training.Progress.from_json(latest.meta)
+    params = best.state.evaluated
+    evaluator = evaluate.Evaluator(model, config.eval)
+    tracked = evaluate.tracked_examples(data, config.eval)
+    test = evaluate.examples_of(data, 'test')
+    fewer = evaluate.some_of(test, config.eval.iw_examples)
+    both = [fewer] * (1 + (len(fewer.index) < len(test.index)))  # their bounds, and K samples
+    count = sum(len(e.index) for e in (*tracked.values(), test, *both))
+    with metrics.progress_bar(count, 0, 'examples', 'measuring') as bar:
+        measured = {
+            split: evaluator.bounds(params, split, examples, bar.update).report(samples=1)
+            for split, examples in tracked.items()
+        }
+        measured['test'] = evaluate.report(evaluator, params, 'test', test, config.eval, bar.update)
+    results = {
+        **run.provenance(config, workdir, best.step),
+        'updates': latest.step,
+        'stopped_early': progress.is_exhausted(config.train.patience),
+        'seconds': progress.seconds,
+        **measured,
+    }
+    metrics.write_json(folder / 'results.json', results)
+    if folder == workdir:
+        # But for what decides which checkpoint is best.
+        chosen_by = {f: getattr(trained.eval, f) for f in ('seed', 'validation_examples')}
+        same = dataclasses.replace(config, eval=dataclasses.replace(config.eval, **chosen_by))
+        metrics.write_json(workdir / 'config.json', same.to_dict())
+    print(report.text(results, folder))
+
+
+def _draw(config: Config, workdir: Path, data: DataSet, folder: Path) -> None:
+    model = run.build_model(config)
+    best = run.best_checkpoint(config, model, workdir)
+    shown = np.arange(min(100, len(data.splits['test'].labels)))
+    examples = evaluate.examples_of(data, 'test', shown)
+    _log.info('drawing figures')
+    try:
+        paths = figures.draw_all(
+            model, best.state.evaluated, examples, config.eval.seed, folder / 'figures'
+        )
+        metrics.show_figures(folder, best.step, paths)
+    except Exception as error:
+        raise RunError(f'no figures: {type(error).__name__}: {run.one_line(error)}') from error
+    _log.info('figures are in %s', folder / 'figures')
+
+
+def encode(
+    config: Config, workdir: Path, data: DataSet, split: str, out: Path | None = None
+) -> None:
+    """Writes latents_<split>.npz: mean, scale and a sample of q(z | each subset), labels, source.
+
+    Arrays are named mean_x, scale_x, sample_x, mean_y, ..., sample_xy, [N, D] each. Of a flow the
+    mean and scale are those of `posteriors.FlowPosterior`.
+    """
+    model = run.build_model(config)
+    with run.at_work(workdir, out) as folder:
+        params = run.best_checkpoint(config, model, workdir).state.evaluated
+        examples = evaluate.examples_of(data, split)
+        _log.info('encoding %d %s examples', len(examples.index), split)
+        key = keys.evaluation_key(config.eval.seed, split)
+        arrays = evaluate.latents(model, params, examples, key, config.eval.batch_size)
+        arrays |= {'labels': data.splits[split].labels, 'source': data.splits[split].source}
+        path = folder / f'latents_{split}.npz'
+        with metrics.replacing(path) as partial:
+            np.savez_compressed(partial, **arrays)
+    print(path)
+
+
+def represent(config: Config, workdir: Path, data: DataSet, out: Path | None = None) -> None:
+    """Writes representation.json, the accuracies of Table 7.2, and prints them."""
+    run.require_finished(workdir)
+
+    def classify(model, params):
+        seed, batch_size = config.eval.seed, config.eval.batch_size
+        return representation.classify(model, params, data, seed, batch_size)
+
+    _write_rows(config, workdir, 'representation', classify, representation.table, out)
+
+
+def quality(
+    config: Config, workdir: Path, data: DataSet, data_dir: str | None, count: int,
+    num_samples: int, out: Path | None = None,
+) -> None:  # fmt: skip
+    """Writes translation.json, how good the translations of test examples are, and prints it.
+
+    Raises:
+      InputError: the run is not finished, or of one modality. Nothing has been written then.
+    """
+    run.require_finished(workdir)
+    translation.check_several(run.build_model(config))
+    # The classifier knows all digits, also where the model was not to see them.
+    every_digit = dataclasses.replace(config.data, train_digits=(), test_digits=())
+    data_dir = run.data_dir_of(workdir, data_dir)
+    classified = data if every_digit == config.data else data_sets.load(every_digit, data_dir)
+
+    def measure(model, params):
+        seed = config.eval.seed
+        return translation.quality(model, params, data, classified, seed, count, num_samples)
+
+    _write_rows(config, workdir, 'translation', measure, translation.table, out)
+
+
+def _write_rows(
+    config: Config, workdir: Path, name: str,
+    measure: Callable[[MultimodalVAE, Params], list[dict[str, Any]]], table: Callable,
+    out: Path | None,
+) -> None:  # fmt: skip
+    """Writes NAME.json, the rows that `measure` makes of the best checkpoint, and prints them."""
+    model = run.build_model(config)
+    with run.at_work(workdir, out) as folder:
+        best = run.best_checkpoint(config, model, workdir)
+        _log.info('measuring for %s.json', name)
+        rows = measure(model, best.state.evaluated)
+        where_from = run.provenance(config, workdir, best.step)
+        metrics.write_json(folder / f'{name}.json', {**where_from, name: rows})
+    print(metrics.table(table(rows)))
 
 
 class TranslationRequest(NamedTuple):
@@ -35,69 +220,30 @@ class TranslationRequest(NamedTuple):
     images: Path | None
     count: int
     num_samples: int
-    out: Path | None
 
 
-def encode(config: Config, workdir: Path, data: DataSet, split: str) -> None:
-    """Writes latents_<split>.npz: mean, scale and a sample of q(z | each subset), labels, source.
-
-    Arrays are named mean_x, scale_x, sample_x, mean_y, ..., sample_xy, [N, D] each. Of a flow the
-    mean and scale are those of `posteriors.FlowPosterior`.
-    """
-    model = run.build_model(config)
-    with process.lock(workdir), run.failures(workdir):
-        params = run.best_checkpoint(config, model, workdir).state.evaluated
-        examples = evaluate.examples_of(data, split)
-        key = keys.evaluation_key(config.eval.seed, split)
-        arrays = evaluate.latents(model, params, examples, key, config.eval.batch_size)
-        arrays |= {'labels': data.splits[split].labels, 'source': data.splits[split].source}
-        path = workdir / f'latents_{split}.npz'
-        with metrics.replacing(path) as partial:
-            np.savez_compressed(partial, **arrays)
-    print(path)
-
-
-def represent(config: Config, workdir: Path, data: DataSet) -> None:
-    """Writes representation.json, the accuracies of Table 7.2, and prints them."""
-    run.require_finished(workdir)
-
-    def classify(model, params):
-        seed, batch_size = config.eval.seed, config.eval.batch_size
-        return representation.classify(model, params, data, seed, batch_size)
-
-    _measure_part(config, workdir, 'representation', classify, representation.table)
-
-
-def _measure_part(
-    config: Config, workdir: Path, part: str,
-    measure: Callable[[MultimodalVAE, Params], list[dict[str, Any]]], table: Callable,
+def translate(
+    config: Config, workdir: Path, data: DataSet, request: TranslationRequest,
+    out: Path | None = None,
 ) -> None:  # fmt: skip
-    """Writes PART.json, the rows that `measure` makes of the best checkpoint, and prints them."""
-    model = run.build_model(config)
-    with run.at_work(workdir):
-        best = run.best_checkpoint(config, model, workdir)
-        rows = measure(model, best.state.evaluated)
-        metrics.write_json(workdir / f'{part}.json', {**run.provenance(config, best), part: rows})
-    print(metrics.table(table(rows)))
-
-
-def translate(config: Config, workdir: Path, data: DataSet, request: TranslationRequest) -> None:
-    """Writes translations.npz and translations.png to the folder asked for.
+    """Writes translations.npz and translations.png to `out`, or to translations/ in the run.
 
     The arrays are those of `translation.Translation`; `names` has the files, or the places of the
     test examples in their split.
 
     Raises:
       InputError: the run is not finished, a modality is unknown, an image is not one of it, or
-        the folder exists. Nothing has been written then.
+        the folder has translations. Nothing has been written then.
     """
     model = run.build_model(config)
     run.require_finished(workdir)
     source, target = request.source, request.target
     translation.check_direction(model, source, target)
-    out = request.out or workdir / 'translations' / f'{source}_to_{target}'
-    if out.exists():
-        raise InputError(f'--out: {out} exists, and is not written over; give another folder')
+    place = out or workdir / 'translations' / f'{source}_to_{target}'
+    if os.path.lexists(place / 'translations.npz'):
+        raise InputError(
+            f'--out: {place} has translations, which are not written over; give another folder'
+        )
     if request.images is not None:
         names, images = translation.read_images(request.images, model.modality(source))
         key = keys.fold(jax.random.key(config.eval.seed), keys.FIGURES)
@@ -106,51 +252,16 @@ def translate(config: Config, workdir: Path, data: DataSet, request: Translation
         chosen = evaluate.some_of(evaluate.examples_of(data, 'test'), request.count)
         names, images, index = chosen.index, chosen.images[source], chosen.index
         key = keys.evaluation_key(config.eval.seed, 'test')
-    with process.lock(workdir), run.failures(workdir):
+    with run.at_work(workdir, out):
         params = run.best_checkpoint(config, model, workdir).state.evaluated
         example_keys = jax.vmap(lambda i: keys.fold(key, i))(index)
-        with _writing_folder(out) as partial:
-            made = translation.translate(
-                model, params, images, example_keys, source, target, request.num_samples
-            )
-            arrays = {'names': np.array(names), **made._asdict()}
-            np.savez_compressed(partial / 'translations.npz', **arrays)
-            modalities = model.modality(source), model.modality(target)
-            figures.draw_translation(*modalities, made, partial / 'translations.png')
-    print(out)
-
-
-@contextlib.contextmanager
-def _writing_folder(out: Path) -> Iterator[Path]:
-    """A folder to write to, which becomes `out` once all is written."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.TemporaryDirectory(prefix=f'{out.name}.partial', dir=out.parent)
-    except OSError as error:
-        raise InputError(f'--out: {out} cannot be written ({error})') from error
-    with temporary as folder:
-        partial = Path(folder) / out.name
-        partial.mkdir()
-        yield partial
-        partial.rename(out)
-
-
-def measure_translations(
-    config: Config, workdir: Path, data: DataSet, data_dir: str | None, count: int, num_samples: int
-) -> None:
-    """Writes translation.json, how good the translations of test examples are, and prints it.
-
-    Raises:
-      InputError: the run is not finished, or of one modality. Nothing has been written then.
-    """
-    run.require_finished(workdir)
-    translation.check_several(run.build_model(config))
-    # The classifier knows all digits, also where the model was not to see them.
-    every_digit = dataclasses.replace(config.data, train_digits=(), test_digits=())
-    classified = data if every_digit == config.data else data_sets.load(every_digit, data_dir)
-
-    def quality(model, params):
-        seed = config.eval.seed
-        return translation.quality(model, params, data, classified, seed, count, num_samples)
-
-    _measure_part(config, workdir, 'translation', quality, translation.table)
+        _log.info('translating %d images', len(images))
+        translations = translation.translate(
+            model, params, images, example_keys, source, target, request.num_samples
+        )
+        place.mkdir(parents=True, exist_ok=True)
+        modalities = model.modality(source), model.modality(target)
+        figures.draw_translation(*modalities, translations, place / 'translations.png')
+        with metrics.replacing(place / 'translations.npz') as partial:  # last: now it is whole
+            np.savez_compressed(partial, names=np.array(names), **translations._asdict())
+    print(place)

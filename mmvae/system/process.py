@@ -25,7 +25,7 @@ _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 
 
 @contextlib.contextmanager
-def lock(workdir: Path) -> Iterator[None]:
+def lock(workdir: Path, flag: str = '--workdir') -> Iterator[None]:
     """Makes the folder and holds it; the system lets go of it however the process ends.
 
     Raises:
@@ -35,13 +35,13 @@ def lock(workdir: Path) -> Iterator[None]:
         workdir.mkdir(parents=True, exist_ok=True)
         file = (workdir / '.lock').open('a')
     except OSError as error:
-        raise InputError(f'--workdir: {workdir} cannot be written ({error})') from error
+        raise InputError(f'{flag}: {workdir} cannot be written ({error})') from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise InputError(
-                f'--workdir: {workdir} is in use by another process; wait for it, or give '
+                f'{flag}: {workdir} is in use by another process; wait for it, or give '
                 'another folder'
             ) from error
         yield

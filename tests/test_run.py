@@ -1,0 +1,504 @@
+"""A run's folder: what is written there, read, refused, and printed."""
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from small import make_config
+
+import mmvae
+from mmvae import data as data_sets
+from mmvae.analysis import figures, representation, translation
+from mmvae.run import folder, measure, report
+from mmvae.system import parallel, process
+from mmvae.types import InputError, RunError
+
+CONFIG = make_config(
+    experiment='tiny', model__network='dense', data__limit=20, data__num_pairs=10,
+    data__feed='resident', eval__iw_examples=5,
+)  # fmt: skip
+
+
+def with_eval(**fields):
+    return dataclasses.replace(CONFIG, eval=dataclasses.replace(CONFIG.eval, **fields))
+
+
+@pytest.fixture(scope='module')
+def data():
+    return data_sets.load(CONFIG.data, None)
+
+
+@pytest.fixture(scope='module')
+def finished(data, tmp_path_factory):
+    """A tiny run of 4 updates."""
+    workdir = tmp_path_factory.mktemp('runs') / 'tiny'
+    assert folder.prepare(CONFIG, workdir, None).modalities == data.modalities
+    with pytest.MonkeyPatch.context() as patch:  # figures have tests of their own
+        patch.setattr(figures, 'draw_all', draw_none)
+        measure.train(CONFIG, workdir, data)
+    return workdir
+
+
+def draw_none(model, params, examples, seed, path):
+    path.mkdir()
+    return []
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A copy of the run, to be changed."""
+    return Path(shutil.copytree(finished, tmp_path / 'run'))
+
+
+def read(workdir, name='results'):
+    return json.loads((workdir / f'{name}.json').read_text())
+
+
+def times(workdir):
+    return {p: p.lstat().st_mtime_ns for p in workdir.rglob('*')}
+
+
+def forbid(monkeypatch, workdir):
+    """Makes a folder read-only, also where the tests are root's."""
+    access = os.access
+    monkeypatch.setattr(
+        os, 'access', lambda path, mode: Path(path) != workdir and access(path, mode)
+    )
+
+
+# Training, results and figures
+
+
+def test_results_say_where_they_come_from(finished):
+    results = read(finished)
+    assert {'command', 'seconds', 'device', 'commit', 'versions', 'precision'} <= set(results)
+    assert 'measured_by' not in results  # one process trained and measured
+    (command,) = read(finished, 'provenance')['commands']
+    assert command['command'] == results['command'] == process.command()
+
+
+def test_a_figure_that_raises_costs_no_number(data, tmp_path, monkeypatch, capsys):
+    def draw_all(*arguments):
+        raise ZeroDivisionError('float division\nby zero')
+
+    monkeypatch.setattr(figures, 'draw_all', draw_all)
+    measure.train(CONFIG, tmp_path / 'run', data)
+    assert folder.is_finished(CONFIG, tmp_path / 'run')
+    assert 'joint_bound' in capsys.readouterr().out
+    assert 'no figures: ZeroDivisionError: float division by zero' in (
+        tmp_path / 'run' / 'log.txt'
+    ).read_text()  # fmt: skip
+    with pytest.raises(RunError, match='no figures'):
+        measure.draw(CONFIG, tmp_path / 'run', data)
+
+
+def test_a_finished_run_is_printed_and_not_touched(finished, data, capsys, monkeypatch):
+    before = times(finished)
+    with process.lock(finished):  # of a process at work there
+        before = times(finished)
+        measure.train(CONFIG, finished, data)
+    assert f'{finished} is finished' in capsys.readouterr().out
+    assert times(finished) == before
+
+
+def test_a_finished_run_goes_on_with_more_updates(copy, data, monkeypatch):
+    monkeypatch.setattr(figures, 'draw_all', draw_none)
+    (copy / 'figures').rmdir()
+    (copy / 'representation.json').write_text('{}')  # of the checkpoint that was best
+    more = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, num_updates=6))
+    assert folder.prepare(more, copy, None).modalities
+    measure.train(more, copy, data)
+    assert read(copy)['updates'] == read(copy, 'config')['train']['num_updates'] == 6
+    assert not (copy / 'representation.json').exists()
+    with pytest.raises(InputError, match='train.num_updates: 4 given.* has made 6'):
+        measure.train(CONFIG, copy, data)
+
+
+def test_a_run_that_stopped_early_is_finished_until_patience_is_raised():
+    def config(patience):
+        train = dataclasses.replace(CONFIG.train, num_updates=100, patience=patience)
+        return dataclasses.replace(CONFIG, train=train)
+
+    results = {'config': config(3).to_dict(), 'updates': 40, 'stopped_early': True}
+    is_trained = [folder.is_trained(config(patience), results) for patience in (0, 2, 3, 4)]
+    assert is_trained == [False, True, True, False]
+    assert folder.is_trained(config(0), {**results, 'updates': 100})
+    assert not folder.is_trained(config(3), {**results, 'stopped_early': False})
+
+
+# What was measured with which fields
+
+
+def test_other_eval_fields_measure_again_and_the_folder_agrees(copy, data):
+    before = read(copy)
+    measure.evaluate_run(with_eval(seed=7, iw_samples=6, iw_examples=3), copy, data)
+    results, config = read(copy), read(copy, 'config')
+    assert results['config']['eval']['seed'] == results['seeds']['eval'] == 7
+    assert results['test']['joint_iw']['samples'] == config['eval']['iw_samples'] == 6
+    assert results['test']['joint_iw']['n'] == config['eval']['iw_examples'] == 3
+    assert results['test']['joint_bound'] != before['test']['joint_bound']
+    assert config['eval']['seed'] == 0  # it chose the checkpoints
+    assert results['step'] == before['step']
+    # Training's command has its own fields, and measures with them.
+    assert not folder.is_finished(CONFIG, copy)
+    measure.train(CONFIG, copy, data)
+    assert read(copy)['test'] == before['test']
+    assert folder.read_config(copy) == CONFIG
+
+
+def test_the_seed_of_evaluation_is_fixed_for_training_alone(finished):
+    folder.check_folder(with_eval(seed=7, validation_examples=3), finished, measuring=True)
+    for fields in ({'seed': 7}, {'validation_examples': 3}):
+        with pytest.raises(InputError, match=f'eval.{next(iter(fields))}: 0 there'):
+            folder.check_folder(with_eval(**fields), finished)
+    folder.check_folder(with_eval(iw_samples=6), finished)
+
+
+def test_a_run_from_before_a_field_of_eval_is_finished(copy):
+    results = read(copy)
+    del results['config']['eval']['validation_examples']
+    (copy / 'results.json').write_text(json.dumps(results))
+    assert folder.is_finished(CONFIG, copy)
+    assert not folder.is_finished(with_eval(validation_examples=3), copy)
+
+
+def test_only_training_asks_that_the_devices_divide_the_minibatch(finished, monkeypatch):
+    monkeypatch.setattr(parallel, 'device_count', lambda: 3)
+    for mode in ('eval', 'figures', 'encode', 'translate'):
+        folder.prepare(CONFIG, finished, None, mode)
+    with pytest.raises(InputError, match='train.batch.paired: 4 given.*3 local devices'):
+        folder.prepare(CONFIG, finished, None)
+
+
+def test_the_folder_of_the_data_is_remembered(finished, copy, data, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(data_sets, 'load', lambda config, data_dir: asked.append(data_dir) or data)
+    here, there = tmp_path / 'here', tmp_path / 'there'
+    here.mkdir()
+    monkeypatch.chdir(tmp_path)
+    folder.begin(CONFIG, copy, data, 'here')
+    for data_dir in (None, str(there)):
+        folder.prepare(CONFIG, copy, data_dir, 'eval')
+    assert asked == [str(here), str(there)]
+    here.rmdir()
+    with pytest.raises(InputError, match=f'--data_dir: not given, and {here}.*no folder'):
+        folder.prepare(CONFIG, copy, None, 'eval')
+    folder.prepare(CONFIG, finished, None, 'eval')
+    assert asked[2] is None
+
+
+def test_the_commands_that_trained_a_run_are_kept(copy, data, monkeypatch):
+    (first,) = read(copy, 'provenance')['commands']
+    folder.begin(CONFIG, copy, data)
+    assert read(copy, 'provenance')['commands'] == [first]
+    second = {**first, 'device': '8 x TPU v5'}
+    monkeypatch.setattr(folder, 'this_command', lambda: second)
+    folder.begin(CONFIG, copy, data)
+    assert read(copy, 'provenance')['commands'] == [first, second]
+    third = {**first, 'command': 'launch.py --mode=eval'}
+    monkeypatch.setattr(folder, 'this_command', lambda: third)
+    where_from = folder.provenance(CONFIG, copy, 4)
+    assert where_from['device'] == '8 x TPU v5'
+    assert where_from['measured_by'] == third
+
+
+# Damage
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def put_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def put_link(path):
+    path.unlink()
+    path.symlink_to('nowhere')
+
+
+DAMAGES = {
+    'garbage': lambda path: path.write_bytes(b'\x00\xff[[[{' * 20000),
+    'cut': cut,
+    'empty': lambda path: path.write_bytes(b''),
+    'another object': lambda path: path.write_text('[1]'),
+    'folder': put_folder,
+    'link': put_link,
+}
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+@pytest.mark.parametrize('name', ['config.json', 'split.npz', 'results.json', 'provenance.json'])
+def test_damage_is_one_line_that_names_the_file(name, damage, copy, data):
+    DAMAGES[damage](copy / name)
+    before = times(copy)
+
+    def check():
+        folder.prepare(CONFIG, copy, None)
+        folder.prepare(CONFIG, copy, None, 'eval')
+        folder.require_finished(copy)
+        mmvae.load(copy)
+
+    if name == 'provenance.json' and damage != 'folder':
+        check()
+        folder.begin(CONFIG, copy, data)
+        assert len(read(copy, 'provenance')['commands']) == 1
+        return
+    with pytest.raises(InputError) as error:
+        check()
+    assert str(copy / name) in str(error.value) or (copy.name, name) == ('run', 'results.json')
+    assert len(str(error.value).splitlines()) == 1
+    assert name in str(error.value)
+    assert times(copy) == before
+
+
+@pytest.mark.parametrize('damage', ['garbage', 'empty', 'another object', 'link'])
+def test_damaged_results_are_measured_again(damage, copy, data, monkeypatch):
+    (copy / 'representation.json').write_text('{}')
+    DAMAGES[damage](copy / 'results.json')
+    assert not folder.is_finished(CONFIG, copy)
+    measured = []
+    monkeypatch.setattr(measure, '_measure', lambda *arguments: measured.append(arguments))
+    monkeypatch.setattr(measure, '_draw', lambda *arguments: None)
+    measure.train(CONFIG, copy, data)
+    assert measured
+    assert (
+        'results.json cannot be read: the run is measured again' in (copy / 'log.txt').read_text()
+    )
+    assert (copy / 'representation.json').exists()  # nothing was trained
+
+
+@pytest.mark.parametrize('damage', ['cut', 'file', 'empty', 'a step that is a file', 'link'])
+def test_damaged_checkpoints_are_one_line(damage, copy):
+    path = copy / 'checkpoints'
+    if damage == 'cut':
+        for file in filter(Path.is_file, path.rglob('*')):
+            cut(file)
+    else:
+        shutil.rmtree(path)
+    if damage == 'file':
+        path.write_text('')
+    elif damage == 'link':
+        path.symlink_to('nowhere')
+    elif damage != 'cut':
+        path.mkdir()
+        if damage == 'a step that is a file':
+            (path / '4').write_text('')
+    before = times(copy)
+    with pytest.raises((InputError, RunError)) as error:
+        mmvae.load(copy)
+    assert len(str(error.value).splitlines()) == 1
+    assert str(copy) in str(error.value)
+    assert times(copy) == before
+
+
+def test_what_cannot_begin_or_go_on_in_a_folder_is_refused(finished, tmp_path):
+    before = times(finished)
+    other = dataclasses.replace(CONFIG, data=dataclasses.replace(CONFIG.data, num_pairs=9))
+    with pytest.raises(InputError, match='data.num_pairs: 10 there, 9 here'):
+        folder.prepare(other, finished, None)
+    assert times(finished) == before
+    shutil.copy(finished / 'config.json', tmp_path)
+    with pytest.raises(InputError, match='no checkpoint yet'):
+        folder.prepare(CONFIG, tmp_path, None, 'eval')
+    assert [p.name for p in tmp_path.iterdir()] == ['config.json']
+    with pytest.raises(InputError, match='holds no run'):
+        folder.prepare(CONFIG, tmp_path / 'none', None, 'eval')
+    with pytest.raises(InputError, match='is not the folder of a run'):
+        folder.prepare(CONFIG, tmp_path.parent, None)
+
+
+# The other modes, and where they write
+
+REQUEST = measure.TranslationRequest('y', 'x', None, 3, 2)
+MODES = {
+    'eval': (measure.evaluate_run, (), {'results.json'}),
+    'figures': (measure.draw, (), {'figures', 'tensorboard'}),
+    'encode': (measure.encode, ('validation',), {'latents_validation.npz'}),
+    'represent': (measure.represent, (), {'representation.json'}),
+    'quality': (measure.quality, (None, 10, 2), {'translation.json'}),
+    'translate': (measure.translate, (REQUEST,), {'translations.npz', 'translations.png'}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_a_read_only_run_is_asked_for_out_and_writes_there_alone(
+    mode, finished, data, tmp_path, monkeypatch
+):
+    # The heavy parts have tests of their own.
+    monkeypatch.setattr(representation, 'classify', lambda *arguments: [])
+    monkeypatch.setattr(representation, 'table', lambda rows: [('train', 'test')])
+    monkeypatch.setattr(translation, 'quality', lambda *arguments: [])
+    monkeypatch.setattr(translation, 'table', lambda rows: [('from', 'to')])
+    monkeypatch.setattr(figures, 'draw_all', draw_none)
+    forbid(monkeypatch, finished)
+    before = times(finished)
+    run_mode, arguments, names = MODES[mode]
+    with pytest.raises(InputError, match='read-only.*--out=FOLDER'):
+        run_mode(CONFIG, finished, data, *arguments)
+    out = tmp_path / 'new' / 'out'
+    with process.lock(finished):  # of a training: what is only read needs none
+        before = times(finished)
+        run_mode(CONFIG, finished, data, *arguments, out=out)
+    assert {p.name for p in out.iterdir()} == {'.lock', 'log.txt'} | names
+    assert times(finished) == before
+
+
+def test_out_is_no_other_run(finished, copy, data):
+    with pytest.raises(InputError, match='--out: .* holds another run'):
+        measure.evaluate_run(CONFIG, finished, data, out=copy)
+
+
+def test_a_read_only_run_is_loaded_and_printed(finished, data, monkeypatch, capsys):
+    forbid(monkeypatch, finished)
+    before = times(finished)
+    measure.train(CONFIG, finished, data)
+    mmvae.load(finished)
+    assert 'is finished' in capsys.readouterr().out
+    assert times(finished) == before
+    more = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, num_updates=6))
+    with pytest.raises(InputError, match='read-only'):
+        measure.train(more, finished, data)
+
+
+def test_latents_and_translations_are_of_the_examples_asked_for(copy, data):
+    measure.encode(CONFIG, copy, data, 'validation')
+    with np.load(copy / 'latents_validation.npz') as latents:
+        assert latents['mean_xy'].shape == latents['scale_x'].shape == (20, 3)
+        assert latents['labels'].shape == (20,)
+    measure.translate(CONFIG, copy, data, REQUEST)
+    out = copy / 'translations' / 'y_to_x'
+    with np.load(out / 'translations.npz') as made:
+        assert made['names'].tolist() == [0, 6, 13]  # spread over the 20
+        assert made['seen'].shape == (3, 14, 28, 1)
+        assert made['samples'].shape == (3, 2, 14, 28, 1)
+        assert (made['std'] > 0).all()
+    before = times(out)
+    with pytest.raises(InputError, match='not written over'):
+        measure.translate(CONFIG, copy, data, REQUEST)
+    assert times(out) == before
+
+
+def test_translations_of_what_cannot_be_translated_are_refused(copy, data, tmp_path):
+    images, out = tmp_path / 'images', tmp_path / 'out'
+    images.mkdir()
+    (images / 'a.png').write_bytes(b'no image')
+    for fields, words in [
+        ({'source': 'q'}, "--source: 'q' given; allowed: x, y"),
+        ({'images': images}, 'a.png cannot be read'),
+    ]:
+        with pytest.raises(InputError, match=words):
+            measure.translate(CONFIG, copy, data, REQUEST._replace(**fields), out)
+    (copy / 'results.json').unlink()
+    with pytest.raises(InputError, match='is not finished'):
+        measure.translate(CONFIG, copy, data, REQUEST, out)
+    assert not out.exists()
+
+
+def test_a_write_that_fails_is_one_line_with_the_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, 'command', lambda: "launch.py '--workdir=a b'")
+    with pytest.raises(RunError) as error, folder.at_work(tmp_path / 'run'):
+        raise OSError(28, 'No space left\non device')
+    assert len(str(error.value).splitlines()) == 1
+    assert str(error.value).endswith(": launch.py '--workdir=a b'")
+
+
+# Loading
+
+
+def test_a_loaded_model_translates(finished):
+    trained = mmvae.load(finished)
+    model, params, config = trained
+    assert (model, config) == (trained.model, CONFIG)
+    tops = np.zeros((5, 14, 28, 1), np.uint8)
+    q = trained.encode({'x': tops})
+    same = model.apply({'params': params}, {'x': tops}, method='encode')
+    np.testing.assert_array_equal(q.mean, same.mean)
+    bottoms = trained.decode(q.sample(jax.random.key(0)), ['y'])
+    assert set(bottoms) == {'y'}
+    assert bottoms['y'].mean.shape == (5, 14, 28, 1)
+    assert ((bottoms['y'].mean >= 0) & (bottoms['y'].mean <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ('x', 'words'),
+    [
+        ({}, 'no modality given; wanted: any of x, y'),
+        ({'x': np.full((14, 28, 1), 255, np.uint8)}, 'x has the value 255; wanted: .* 0 to 1'),
+        ({'y': np.full((2, 14, 28, 1), np.nan)}, 'y has the value nan'),
+        ({'y': np.full((2, 14, 28, 1), 0.5)}, 'y has the value 0.5'),
+        ({'x': np.full((14, 28, 1), -1)}, 'x has the value -1'),
+        ({'x': np.full((14, 28, 1), 'a')}, 'x is of type <U1'),
+    ],
+)
+def test_values_that_the_model_never_saw_are_refused(x, words, finished):
+    with pytest.raises(InputError, match=words):
+        mmvae.load(finished).encode(x)
+
+
+def test_a_latent_that_is_not_finite_is_refused(finished):
+    with pytest.raises(InputError, match='not finite'):
+        mmvae.load(finished).decode(np.full(3, np.inf))
+
+
+# The verdict
+
+
+def estimate(mean, stderr=0.5, samples=1):
+    return {'mean': mean, 'stderr': stderr, 'n': 500, 'samples': samples}
+
+
+TWO = {
+    'joint_bound': estimate(-110.1), 'joint_iw': estimate(-104.2, samples=100),
+    'joint_bound_iw_examples': {**estimate(-111.3), 'n': 50},
+    'y_given_x_translation': estimate(-75.0), 'y_from_prior': estimate(-87.1),
+    'x_given_y_translation': estimate(-86.2), 'x_from_prior': estimate(-86.9),
+}  # fmt: skip
+
+
+def results_of(test, train):
+    return {'test': test, 'train': train, 'validation': train}
+
+
+def test_the_verdict_says_in_words_what_the_numbers_do():
+    likely, translates, overfits = report.verdict(
+        results_of(TWO, {'joint_bound': estimate(-100.0)}), ['x', 'y']
+    ).splitlines()
+    assert 'at least -110.1 +- 0.5 nats' in likely
+    assert 'with 100 samples it is -104.2 +- 0.5 for 50 examples whose bound is -111.3' in likely
+    assert 'Given x, y is predicted 12.1 nats better than by a z that ignores x' in translates
+    assert '(75.0 against 87.1 nats)' in translates
+    # 0.7 nats lie within twice the error of 0.7.
+    assert 'given y, x is predicted no better than by a z that ignores y' in translates
+    assert '10.1 nats better: that is overfitting' in overfits
+
+
+def test_the_verdict_does_without_what_is_not_there():
+    without = {name: row for name, row in TWO.items() if not name.endswith('from_prior')}
+    text = report.verdict(results_of(without, {'joint_bound': estimate(-110.0)}), ['x', 'y'])
+    assert 'Given x, y is predicted with 75.0 nats;' in text
+    assert 'no overfitting' in text
+    single = {'x_bound': estimate(-90.0, None), 'x_iw': estimate(-86.0, None, 100)}
+    lines = report.verdict(results_of(single, {'x_bound': estimate(-89.0)}), ['x']).splitlines()
+    assert len(lines) == 2
+    translation_alone = {'translation_xy_bound': estimate(-130.0),
+                         'translation_yx_bound': estimate(-120.0)}  # fmt: skip
+    text = report.verdict(results_of(translation_alone, translation_alone), ['x', 'y'])
+    assert 'at least -120.0' in text
+
+
+def test_the_table_has_beside_a_number_what_it_is_compared_with():
+    lines = report.table(results_of(TWO, {}), ['x', 'y']).splitlines()
+    (row,) = [line for line in lines if line.startswith('y_given_x_translation')]
+    assert '-75.00' in row
+    assert row.endswith('-87.10 ignoring x')
+    (row,) = [line for line in lines if line.startswith('joint_iw')]
+    assert row.endswith('-111.30 their bound')
+    assert not any('_from_prior' in line or '_iw_examples' in line for line in lines)
