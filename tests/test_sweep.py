@@ -147,7 +147,7 @@ def prepare(grid, folder, base=BASE):
 
 
 def test_what_only_the_data_can_tell_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(InputError, match='sweep point data.num_pairs_4001: .*at most'):
+    with pytest.raises(InputError, match='sweep point data.num_pairs=4001: .*at most'):
         prepare('data.num_pairs=0,4001', tmp_path / 'sweep')
     assert not (tmp_path / 'sweep').exists()
 

@@ -176,14 +176,17 @@ def make_points(
         try:
             config = run.resolve(_override(base, fields))
         except InputError as error:
-            text = ', '.join(f'{show(field)[1:-1]}={show(v)}' for field, v in fields.items())
-            raise InputError(f'sweep point {text}: {error}') from error
+            raise InputError(f'sweep point {_text(fields)}: {error}') from error
         values = {field: get_field(config, field) for field in fields}
         # The name that older sweeps gave their folders.
         old = ','.join(f'{f}={value_text(values[f]).replace("/", "_")}' for f in sorted(values))
         name = old if old and os.path.isdir(folder / old) else point_name(values)
         points.setdefault(name, Point(fields, config, folder / name))
     return list(points.values())
+
+
+def _text(fields: Overrides) -> str:
+    return ', '.join(f'{show(field)[1:-1]}={show(value)}' for field, value in fields.items())
 
 
 def _override(base: Mapping[str, Any], fields: Overrides) -> dict[str, Any]:
@@ -283,7 +286,7 @@ def prepare(
             run.check_folder(config, point.workdir)
             run.check_updates(config, point.workdir)
         except InputError as error:
-            raise InputError(f'sweep point {point.workdir.name}: {error}') from error
+            raise InputError(f'sweep point {_text(point.overrides)}: {error}') from error
     every = [p.overrides for p in [*before.points, *points]]
     return points, Sweep(base, data_dir, make_points(base, every, folder))
 
