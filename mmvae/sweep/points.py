@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from mmvae import data as data_sets
 from mmvae.config import Config, check_devices, differences, get_field, show
 from mmvae.run import folder as run
+from mmvae.run import measure
 from mmvae.system import metrics, parallel, process
 from mmvae.types import InputError
 
@@ -335,4 +336,4 @@ def run_point(folder: Path, index: int) -> None:
         )
     point = sweep.points[index]
     data = run.prepare(point.config, point.workdir, sweep.data_dir)
-    run.train(point.config, point.workdir, data)
+    measure.train(point.config, point.workdir, data, sweep.data_dir)
