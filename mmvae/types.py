@@ -24,12 +24,19 @@ class Modality(NamedTuple):
       shape: (H, W, C) of one example.
       likelihood: a name in `mmvae.model.distributions.LIKELIHOODS`.
       num_values: how many values an element takes; 2 for binary pixels.
+      description: what it shows, for figures and summaries, for example 'top half'.
     """
 
     name: str
     shape: tuple[int, int, int]
     likelihood: str = 'bernoulli'
     num_values: int = 2
+    description: str = ''
+
+    @property
+    def title(self) -> str:
+        """'x (top half)', or the name alone."""
+        return f'{self.name} ({self.description})' if self.description else self.name
 
     def scaled(self, x: Array) -> Array:
         """Values 0 .. num_values-1 as [0, 1], the input of a network."""

@@ -1,5 +1,3 @@
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +16,7 @@ from tests import small
 def test_modalities_of_one_width_stand_on_one_another_and_the_unseen_is_grey():
     model = MultimodalVAE((Modality('x', (2, 3, 1)), Modality('y', (4, 3, 1))), small.MODEL)
     column = {'x': np.zeros((5, 2, 3, 1))}
-    picture = figures._rows(model, [column, column])
+    picture = figures._rows(model.modalities, [column, column])
     assert picture.shape == (5 * (6 + 2), 2 * (3 + 2), 1)
     np.testing.assert_array_equal(picture[1:3, 1:4], 0.0)
     np.testing.assert_array_equal(picture[3:7, 1:4], 0.5)
@@ -27,7 +25,7 @@ def test_modalities_of_one_width_stand_on_one_another_and_the_unseen_is_grey():
 def test_other_shapes_stand_side_by_side_in_colour():
     model = MultimodalVAE(small.THREE, small.MODEL)  # 4x6, 5x3 and 2x2 with 3 channels
     column = {'x': np.zeros((2, 4, 6, 1)), 'w': np.full((2, 2, 2, 3), [1.0, 0.5, 0.25])}
-    picture = figures._rows(model, [column])
+    picture = figures._rows(model.modalities, [column])
     assert picture.shape == (2 * (5 + 2), 6 + 3 + 2 + 2, 3)
     np.testing.assert_array_equal(picture[1:5, 1:7], 0.0)
     np.testing.assert_array_equal(picture[5, 1:7], 1.0)
@@ -36,8 +34,7 @@ def test_other_shapes_stand_side_by_side_in_colour():
 
 
 def test_reconstructions_are_draws_of_the_likelihoods_means():
-    config = dataclasses.replace(small.MODEL, network='dense')
-    model, params, x = small.make_model(small.THREE, config)
+    model, params, x = small.make_model(small.THREE, small.DENSE)
     key = jax.random.key(0)
     draws = figures.reconstructions(model, params, x, ('x', 'w'), key, num_samples=3)
     assert len(draws) == 3
@@ -51,7 +48,7 @@ def test_reconstructions_are_draws_of_the_likelihoods_means():
 AUTOREGRESSIVE = small.ModelConfig('autoregressive', 3, 5, 6, (2,), masked_blocks=1)
 
 
-@pytest.mark.parametrize('config', [small.MODEL, AUTOREGRESSIVE])
+@pytest.mark.parametrize('config', [small.DENSE, AUTOREGRESSIVE])
 def test_completions_keep_the_upper_half_and_differ_below(config):
     model, params, x = small.make_model(small.BINARY[1:], config)
     seen = {n: a[:5] for n, a in x.items()}
@@ -68,7 +65,7 @@ def test_completions_keep_the_upper_half_and_differ_below(config):
 
 
 def test_completions_are_pictures_of_the_candidates_that_have_the_weight(monkeypatch):
-    model, params, x = small.make_model()
+    model, params, x = small.make_model(config=small.DENSE)
     seen = {n: a[:5] for n, a in x.items()}
     chosen = []
 
@@ -86,7 +83,7 @@ def test_completions_are_pictures_of_the_candidates_that_have_the_weight(monkeyp
 
 
 def test_the_weights_of_completions_are_likelihoods_of_the_upper_half():
-    model, params, x = small.make_model()
+    model, params, x = small.make_model(config=small.DENSE)
     known = np.zeros((4, 6, 1), bool)
     known[:2] = True
     z = jax.random.normal(jax.random.key(1), (2, 3))
@@ -97,7 +94,7 @@ def test_the_weights_of_completions_are_likelihoods_of_the_upper_half():
 
 
 def test_a_traversal_changes_one_latent_a_row():
-    model, params, x = small.make_model()
+    model, params, x = small.make_model(config=small.DENSE)
     key = jax.random.key(0)
     latents, columns = figures.traversal(model, params, x, key)
     assert sorted(latents) == [0, 1, 2]

@@ -1,8 +1,13 @@
-"""Figures: what a model reconstructs, translates, completes and dreams."""
+"""Figures: what a model reconstructs, translates, completes and dreams.
+
+A picture of z is the mean image E[x | z]; of an autoregressive network, whose mean is not known
+in closed form, it is a sample of p(x | z). The titles say which.
+"""
 
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,14 +28,24 @@ _GREY = 0.5
 CANDIDATES = 1000
 SOFTMAX_CANDIDATES = 100
 
+Column = Mapping[str, np.ndarray]  # modality name -> [N, H, W, C], values in [0, 1]
+
+
+class Panel(NamedTuple):
+    """An image, [H, W, C], under its title; `labels` of its rows stand to the left."""
+
+    title: str
+    image: np.ndarray
+    labels: Sequence[str] = ()
+
 
 def draw_all(
     model: MultimodalVAE, params: Params, examples: Examples, seed: int, folder: Path
 ) -> list[Path]:
     """Writes every figure of a model; gives their paths.
 
-    reconstructions.png  test examples, and draws given each subset of modalities
-    samples.png          test examples beside samples from the prior, as figure 7.1 has them
+    reconstructions.png  test examples, and pictures of z given each subset of modalities
+    samples.png          test examples beside pictures of z from the prior, as figure 7.1 has them
     completions.png      each modality's images from their upper halves
     traversal.png        one example as each of its most informative latents changes
 
@@ -45,29 +60,36 @@ def draw_all(
         lambda pixels, i: observe(model.modalities, pixels, keys.fold(test_key, i))
     )(examples.images, examples.index)  # fmt: skip
     seen = {n: a[:10] for n, a in every.items()}
-    whole = _scaled(model, seen)
+    whole = _scaled(model.modalities, seen)
+    rows = functools.partial(_rows, model.modalities)
+    kind = _kind(model)
 
-    panels = [('test examples', _rows(model, [whole]))]
-    for given in model.subsets():
-        visible = {n: whole[n] for n in given}
-        columns = [visible, *reconstructions(model, params, seen, given, key(0), 6)]
-        panels.append((f'given {" and ".join(given)}', _rows(model, columns)))
-    samples = _scaled(model, prior_samples(model, params, key(1), len(examples.index)))
+    panels = [Panel('test\nexamples', rows([whole]))]
+    for source in model.subsets():
+        columns = reconstructions(model, params, seen, source, key(0), 6)
+        titles = ' and '.join(model.modality(n).title for n in source)
+        title = f'given {titles}:\nthe {kind} of 6 draws of z'
+        panels.append(Panel(title, rows([{n: whole[n] for n in source}, *columns])))
+    drawn = _scaled(model.modalities, prior_samples(model, params, key(1), len(examples.index)))
     beside = [
-        ('test examples', _rows(model, _columns(_scaled(model, every)))),
-        ('samples from the prior', _rows(model, _columns(samples))),
+        Panel('test examples', rows(_columns(_scaled(model.modalities, every)))),
+        Panel(f'the {kind} of z drawn from the prior', rows(_columns(drawn))),
     ]
-    parts = [
-        (f'{name} from its upper half: z of {k}, effectively {n:.1f}', _rows(model, c))
-        for name, (c, n, k) in completions(model, params, seen, key(2), 6).items()
-    ]
-    latents, travelled = traversal(model, params, seen, key(3))
-    title = f'latents {", ".join(map(str, latents))}, from -3 to 3'
+    completed = []
+    for name, (columns, effective, count) in completions(model, params, seen, key(2), 6).items():
+        modality = model.modality(name)
+        title = (
+            f'{modality.title}: the image, its upper half, and 6 completions of it;\n'
+            f'z is chosen among {count:,} draws from the prior, of which about {effective:.0f} fit'
+        )
+        completed.append(Panel(title, _rows([modality], columns)))
+    latents, columns = traversal(model, params, seen, key(3))
+    title = f'the {kind} of one example,\nas one latent goes from -3 to 3'
     figures = {
         'reconstructions': panels,
         'samples': beside,
-        'completions': parts,
-        'traversal': [(title, _rows(model, travelled))],
+        'completions': completed,
+        'traversal': [Panel(title, rows(columns), [f'latent {j}' for j in latents])],
     }
     paths = [folder / f'{name}.png' for name in figures]
     for path, content in zip(paths, figures.values(), strict=True):
@@ -75,21 +97,25 @@ def draw_all(
     return paths
 
 
+def _kind(model: MultimodalVAE) -> str:
+    return 'sampled images' if model.is_autoregressive else 'mean images'
+
+
 def reconstructions(
-    model: MultimodalVAE, params: Params, seen: Mapping[str, Array], given: Sequence[str],
+    model: MultimodalVAE, params: Params, seen: Mapping[str, Array], source: Sequence[str],
     key: Array, num_samples: int,
-) -> list[dict[str, np.ndarray]]:  # fmt: skip
-    """Pictures of several z ~ q(z | given), see `model.pictures`.
+) -> list[Column]:  # fmt: skip
+    """Pictures of several z ~ q(z | source), see `vae.pictures`.
 
     Args:
       seen: modality name -> [B, H, W, C].
 
     Returns:
-      For each sample, modality name -> [B, H, W, C], scaled to [0, 1].
+      A column for each sample.
     """
-    q = _posterior(model, params, {n: seen[n] for n in given})
+    q = _posterior(model, params, {n: seen[n] for n in source})
     draws = [keys.fold(key, s) for s in range(num_samples)]
-    return [_scaled(model, pictures(model, params, q.sample(k), k)) for k in draws]
+    return [_scaled(model.modalities, pictures(model, params, q.sample(k), k)) for k in draws]
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -107,7 +133,7 @@ def prior_samples(model: MultimodalVAE, params: Params, key: Array, count: int) 
 
 def completions(
     model: MultimodalVAE, params: Params, seen: Mapping[str, Array], key: Array, num_samples: int
-) -> dict[str, tuple[list[dict[str, np.ndarray]], float, int]]:
+) -> dict[str, tuple[list[Column], float, int]]:
     """Each modality's images drawn on from their upper halves.
 
     z is drawn from K prior draws with weights p(upper half | z), an approximation of
@@ -130,7 +156,7 @@ def completions(
         known = np.zeros(modality.shape, bool)
         known[: modality.shape[0] // 2] = True
         log_weights = _log_likelihoods(model, params, name, seen[name], known, candidates)
-        whole = _scaled(model, {name: seen[name]})[name]
+        whole = np.asarray(modality.scaled(seen[name]))
         shown = [{name: whole}, {name: np.where(known, whole, _GREY)}]
         for s in range(num_samples):
             draw_key = keys.fold(key, model.names.index(name), s)
@@ -139,19 +165,18 @@ def completions(
                 image = _complete(model, params, name, z, draw_key, seen[name], known)
             else:
                 image = pictures(model, params, z, draw_key)[name]
-            drawn = _scaled(model, {name: image})[name]
-            shown.append({name: np.where(known, whole, drawn)})
+            shown.append({name: np.where(known, whole, modality.scaled(image))})
         weights = jax.nn.softmax(log_weights)
         effective = float(jnp.mean(1 / jnp.sum(weights**2, axis=1)))
         completed[name] = (shown, effective, count)
     return completed
 
 
-def _complete(model, params, name, z, key, given, known):
-    network, own = generator(model, params, name)
+def _complete(model, params, name, z, key, images, known):
+    network, its_params = generator(model, params, name)
     example_keys = jax.random.split(key, len(z))
-    draw = autoregressive.prepare(network, own, z, example_keys, given, known)
-    return autoregressive.sample(network, own, draw).images
+    draw = autoregressive.prepare(network, its_params, z, example_keys, images, known)
+    return autoregressive.sample(network, its_params, draw).images
 
 
 def _log_likelihoods(model, params, name, x, known, candidates):
@@ -170,27 +195,25 @@ def _log_likelihoods(model, params, name, x, known, candidates):
 
 
 def draw_translation(
-    source: Modality, target: Modality, made: Translation, path: Path, most: int = 10
+    source: Modality, target: Modality, translated: Translation, path: Path, most: int = 10
 ) -> None:
     """Writes the first images beside their translations, the mean and the deviation."""
 
-    def column(modality, images):
-        shown = np.asarray(modality.scaled(images[:most]))
-        white = np.pad(shown, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1.0)
-        return np.concatenate(list(white))
+    def rows(modality, columns):
+        return _rows([modality], [{modality.name: modality.scaled(a[:most])} for a in columns])
 
-    draws = [column(target, made.samples[:, s]) for s in range(made.samples.shape[1])]
+    draws = translated.samples.swapaxes(0, 1)
     _save(path, [
-        (source.name, column(source, made.seen)),
-        (f'{target.name} given {source.name}', np.concatenate(draws, axis=1)),
-        ('mean', column(target, made.mean)),
-        ('deviation', column(target, made.std)),
+        Panel(source.title, rows(source, [translated.seen])),
+        Panel(f'{target.title} given {source.title}: {len(draws)} draws of z', rows(target, draws)),
+        Panel('mean', rows(target, [translated.mean])),
+        Panel('deviation', rows(target, [translated.std])),
     ])  # fmt: skip
 
 
 def traversal(
     model: MultimodalVAE, params: Params, seen: Mapping[str, Array], key: Array
-) -> tuple[list[int], list[dict[str, np.ndarray]]]:
+) -> tuple[list[int], list[Column]]:
     """The first example's picture as one latent goes from -3 to 3, the others at its mean.
 
     For the latents with the highest mean KL over the examples; autoregressive networks use
@@ -205,11 +228,11 @@ def traversal(
     columns = []
     for value in np.linspace(-3, 3, 9):
         z = jnp.stack([q.mean[0].at[j].set(value) for j in latents])
-        columns.append(_scaled(model, pictures(model, params, z, key)))
+        columns.append(_scaled(model.modalities, pictures(model, params, z, key)))
     return latents, columns
 
 
-def _columns(images: Mapping[str, np.ndarray], count: int = 10) -> list[dict[str, np.ndarray]]:
+def _columns(images: Column, count: int = 10) -> list[Column]:
     """A square of examples, which go along its rows."""
     size = len(next(iter(images.values())))
     count = min(count, size)
@@ -217,19 +240,19 @@ def _columns(images: Mapping[str, np.ndarray], count: int = 10) -> list[dict[str
     return [{n: a[i::count][:rows] for n, a in images.items()} for i in range(count)]
 
 
-def _scaled(model: MultimodalVAE, images: Mapping[str, Array]) -> dict[str, np.ndarray]:
+def _scaled(modalities: Sequence[Modality], images: Mapping[str, Array]) -> Column:
     """0 .. num_values-1 to [0, 1], as numpy arrays."""
-    return {n: np.asarray(model.modality(n).scaled(a)) for n, a in images.items()}
+    return {m.name: np.asarray(m.scaled(images[m.name])) for m in modalities if m.name in images}
 
 
-def _rows(model: MultimodalVAE, columns: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
-    """One picture: a row for each example, a column for each of `columns`.
+def _rows(modalities: Sequence[Modality], columns: Sequence[Column]) -> np.ndarray:
+    """One picture, [H, W, C]: a row for each example, a column for each of `columns`.
 
     A modality that a column lacks is grey. Modalities of one width stand on one another,
     others side by side, padded with white to one height; grey levels become colours where
     another modality has them.
     """
-    shapes = [m.shape for m in model.modalities]
+    shapes = [m.shape for m in modalities]
     axis = 1 if len({width for _, width, _ in shapes}) == 1 else 2
     height, channels = max(h for h, _, _ in shapes), max(c for _, _, c in shapes)
     count = len(next(iter(columns[0].values())))
@@ -237,7 +260,7 @@ def _rows(model: MultimodalVAE, columns: Sequence[Mapping[str, np.ndarray]]) -> 
     pictures = []
     for column in columns:
         parts = []
-        for m in model.modalities:
+        for m in modalities:
             part = np.asarray(column.get(m.name, np.full((count, *m.shape), _GREY)))
             if axis == 2:
                 part = white(part, ((0, 0), (0, height - m.shape[0]), (0, 0), (0, 0)))
@@ -247,30 +270,34 @@ def _rows(model: MultimodalVAE, columns: Sequence[Mapping[str, np.ndarray]]) -> 
     return np.concatenate(list(wide), axis=0)
 
 
-def _save(path: Path, panels: Sequence[tuple[str, np.ndarray]]) -> None:
+def _save(path: Path, panels: Sequence[Panel]) -> None:
     """Panels side by side under their titles, two screen pixels to a pixel."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use('agg')
-    from matplotlib import pyplot
-
-    scale, dpi = 2, 100
-    widths = [image.shape[1] for _, image in panels]
-    height = max(image.shape[0] for _, image in panels)
-    margin = 16
-    total = sum(widths) + margin * (len(panels) + 1)
-    size = (total * scale / dpi, (height + 2 * margin) * scale / dpi)
-    figure = pyplot.figure(figsize=size, dpi=dpi)
-    left = margin
-    for (title, image), width in zip(panels, widths, strict=True):
-        axes = figure.add_axes(
-            (left / total, margin / (height + 2 * margin), width / total,
-             image.shape[0] / (height + 2 * margin))
-        )  # fmt: skip
-        axes.imshow(image.squeeze(), cmap='gray', vmin=0, vmax=1, interpolation='nearest')
-        axes.set_title(title, fontsize=10)
+    scale, dpi, font = 2, 100, 9
+    gap, letter = 12, 3  # in pixels of the images, as are all lengths here
+    lines = [panel.title.split('\n') for panel in panels]
+    # A panel is as wide as its image or its title, and has its rows' labels to the left.
+    labels = [letter * max(map(len, panel.labels), default=0) for panel in panels]
+    widths = [
+        label + max(panel.image.shape[1], letter * max(map(len, title)))
+        for panel, label, title in zip(panels, labels, lines, strict=True)
+    ]
+    top = gap + 8 * max(map(len, lines))
+    height = top + max(panel.image.shape[0] for panel in panels) + gap
+    total = sum(widths) + gap * (len(panels) + 1)
+    figure = Figure(figsize=(total * scale / dpi, height * scale / dpi), dpi=dpi)
+    left = gap
+    for panel, width, label in zip(panels, widths, labels, strict=True):
+        rows, columns = panel.image.shape[:2]
+        place = (left + label, height - top - rows, columns, rows)
+        axes = figure.add_axes(np.divide(place, (total, height) * 2))
+        axes.imshow(panel.image.squeeze(), cmap='gray', vmin=0, vmax=1, interpolation='nearest')
+        axes.set_title(panel.title, fontsize=font, loc='left')
         axes.axis('off')
-        left += width + margin
+        for i, text in enumerate(panel.labels):
+            y = (i + 0.5) * rows / len(panel.labels)
+            axes.text(-2, y, text, fontsize=font, ha='right', va='center')
+        left += width + gap
     with metrics.replacing(path) as partial:
         figure.savefig(partial)
-    pyplot.close(figure)

@@ -13,8 +13,11 @@ from mmvae.types import Modality
 def modalities(config: DataConfig) -> tuple[Modality, ...]:
     """The modalities of the view, without reading the data."""
     blank = view(config, np.empty((0, 28, 28), np.uint8), colours=np.empty(0, int))
-    likelihood = VIEWS[config.view].likelihood
-    return tuple(Modality(name, a.shape[1:], *likelihood) for name, a in blank.items())
+    _, descriptions, likelihood = VIEWS[config.view]
+    return tuple(
+        Modality(name, array.shape[1:], *likelihood, description)
+        for (name, array), description in zip(blank.items(), descriptions, strict=True)
+    )
 
 
 def view(config: DataConfig, digits: np.ndarray, colours: np.ndarray) -> dict[str, np.ndarray]:
@@ -45,14 +48,15 @@ def _whole(config, digits, colours):
 
 
 class View(NamedTuple):
-    """How `view` makes it, and the likelihood of each of its modalities with its values."""
+    """How `view` makes it, what its modalities show, their likelihood and number of values."""
 
     make: Callable[[DataConfig, np.ndarray, np.ndarray], dict[str, np.ndarray]]
+    descriptions: tuple[str, ...]
     likelihood: tuple[str, int] = ('bernoulli', 2)
 
 
 VIEWS = {
-    'halves': View(_halves),
-    'whole': View(_whole),
-    'coloured': View(_coloured, ('categorical', 256)),
+    'halves': View(_halves, ('top half', 'bottom half')),
+    'whole': View(_whole, ('digit',)),
+    'coloured': View(_coloured, ('solid digit', 'edge map'), ('categorical', 256)),
 }
