@@ -5,7 +5,7 @@ Finished or not: of a run that is under way it has the validation bounds so far.
 
 import csv
 import itertools
-import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,15 +63,12 @@ def _read(point: Point, values: Mapping[str, Any]) -> Outcome:
     config, workdir = point.config, point.workdir
     file = 'config.json'
     try:
-        if (workdir / file).exists():
+        if os.path.lexists(workdir / file):
             run.read_config(workdir)
         file = 'results.json'
-        path = workdir / file
-        results = json.loads(path.read_text()) if path.exists() else {}
-        is_finished = bool(results) and (
-            results['updates'] == config.train.num_updates or results['stopped_early']
-        )
-        test = results.get('test', {})
+        results = run.read_results(workdir)
+        if results is None and os.path.lexists(workdir / file):
+            raise InputError('damaged')
         file = 'metrics.jsonl'
         rows = metrics.read_metrics(workdir / file)
         validations = [row for row in rows if row['kind'] == 'validation']
@@ -80,7 +77,8 @@ def _read(point: Point, values: Mapping[str, Any]) -> Outcome:
     except (OSError, ValueError, TypeError, KeyError, AttributeError, InputError):
         return Outcome(point, values, f'damaged: {file}')
     status = f'update {last} of {config.train.num_updates}' if rows else 'not started'
-    outcome = Outcome(point, values, 'finished' if is_finished else status, test=test)
+    status = 'finished' if run.is_trained(config, results) else status
+    outcome = Outcome(point, values, status, test=results['test'] if results else {})
     if not scores:
         return outcome
     best = max(range(len(scores)), key=lambda i: scores[i][1])

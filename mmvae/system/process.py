@@ -1,7 +1,6 @@
 """The process and its folder: one process a folder, a log, signals, where a run came from."""
 
 import contextlib
-import ctypes
 import fcntl
 import functools
 import logging
@@ -11,6 +10,8 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -60,18 +61,19 @@ def is_held(workdir: Path) -> bool:
 
 
 def end_with_parent() -> None:
-    """Asks the system for a SIGTERM when the process that PARENT names, this one's parent, ends.
+    """Sends this process a SIGTERM when the one that PARENT names, its parent, ends.
 
-    Without that variable nothing is asked for. Only Linux can; elsewhere a parent that is killed
-    leaves this process running.
+    Without that variable nothing is sent. Not by Linux's PR_SET_PDEATHSIG, which signals again for
+    each thread of a parent that is killed, and a second SIGTERM ends a run before it is saved.
     """
-    parent = os.environ.get(PARENT)
-    if not parent or sys.platform != 'linux':
-        return
-    pr_set_pdeathsig = 1  # of linux/prctl.h
-    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM)
-    if os.getppid() != int(parent):  # it ended before it was asked for
+
+    def watch():
+        while os.getppid() == int(os.environ[PARENT]):
+            time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGTERM)
+
+    if PARENT in os.environ:
+        threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager
