@@ -117,36 +117,32 @@ def best(outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
 
 
 def rows_of(outcomes: Sequence[Outcome]) -> list[list[str]]:
-    """The table of all points: what differs between them, the bound they are chosen by, translation.
+    """The table of all points: what differs, the bound that they are chosen by, and translation.
 
-    The number of a point is that of --point. The best have a star. Where the table would be wider
-    than a screen, the last fields are left out.
+    The first column is the number of --point. The best have a star. Where the table would be
+    wider than a screen, the last fields are left out.
     """
     chosen = best(outcomes)
-    bounds = sorted({o.bound for o in outcomes if o.bound}) or ['bound']
+    bounds = {o.bound for o in outcomes if o.bound}
     fields = [f for f in outcomes[0].values if len({str(o.values[f]) for o in outcomes}) > 1]
     short = [f.rpartition('.')[2] for f in fields]
+    names = [s if short.count(s) == 1 else f for f, s in zip(fields, short, strict=True)]
 
     def number(o, name, value):
-        if value is None or (name != 'translation' and o.bound != name):
-            return ''
-        return f'{value:.2f}{" *" if chosen[name] is o else "  "}'
+        return '' if value is None else f'{value:.2f}{" *" if chosen[name] is o else "  "}'
 
-    def table(count):
-        names = [s if short.count(s) == 1 else f for f, s in zip(fields, short, strict=True)]
-        rows = [['point', *names[:count], 'status', 'best update', *bounds, 'translation']]
-        for i, o in enumerate(outcomes):
-            rows.append([
-                str(i), *(value_text(o.values[f])[:20] for f in fields[:count]), o.status,
-                str(o.step or ''), *(number(o, b, o.score) for b in bounds),
-                number(o, 'translation', o.validation.get('translation')),
-            ])  # fmt: skip
-        return rows
-
-    count = len(fields)
-    while count and max(map(len, metrics.table(table(count)).splitlines())) > _WIDTH:
-        count -= 1
-    return table(count)
+    ends = [('status', 'best update', bounds.pop() if len(bounds) == 1 else 'bound', 'translation')]
+    for o in outcomes:
+        translation = number(o, 'translation', o.validation.get('translation'))
+        ends.append((o.status, str(o.step or ''), number(o, o.bound, o.score), translation))
+    starts = [['point', *names]]
+    for i, o in enumerate(outcomes):
+        starts.append([str(i), *(value_text(o.values[f])[:20] for f in fields)])
+    for count in range(len(fields) + 1, 0, -1):
+        rows = [[*start[:count], *end] for start, end in zip(starts, ends, strict=True)]
+        if max(map(len, metrics.table(rows).splitlines())) <= _WIDTH:
+            break
+    return rows
 
 
 def best_text(outcomes: Sequence[Outcome]) -> str:
@@ -158,7 +154,8 @@ def best_text(outcomes: Sequence[Outcome]) -> str:
             f'Best by validation {name}, {value:.2f} nats at update {o.step} ({o.status}):'
         )
         lines.append(f'  {o.point.workdir.name}')
-        shown = [n for n in o.test if n == 'joint_bound' or n.endswith(('_iw', '_translation'))]
+        ends = ('joint_bound', '_iw', '_translation', '_from_prior')
+        shown = [n for n in o.test if n.endswith(ends)]
         lines += [f'  test {n}: {metrics.number(o.test[n])}' for n in shown]
     return '\n'.join(lines)
 
@@ -210,7 +207,7 @@ def csv_rows(outcomes: Sequence[Outcome]) -> list[list[Any]]:
 
 
 def draw(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
-    """Heat maps over lambda and psi, or the two fields with most values, or lines over one.
+    """Heat maps over lambda and psi, or the two fields with most values, or a row over one.
 
     Panels: the joint bound, or without one the translation bound, and translation, on the
     validation set, at the best update so far. Seeds are averaged over; any other field has a file
@@ -221,79 +218,80 @@ def draw(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
         for field in outcomes[0].values
     }
     varying = [f for f, v in values.items() if len(v) > 1 and f not in SEEDS]
-    if not varying:
-        return []
     # lambda by psi wherever both vary, else those with most values; as given, the first down.
     axes = sorted(varying, key=lambda f: (f not in _AXES, -len(values[f])))[:2]
     axes = [f for f in varying if f in axes]
     others = [f for f in varying if f not in axes]
     paths = []
-    for combination in itertools.product(*(values[f] for f in others)):
+    for combination in itertools.product(*(values[f] for f in others)) if varying else ():
         fixed = dict(zip(others, combination, strict=True))
         part = [o for o in outcomes if all(o.values[k] == v for k, v in fixed.items())]
         if any(o.validation for o in part):
+            path = folder / (f'summary-{point_name(fixed)}.png' if fixed else 'summary.png')
             title = ', '.join(f'{k} {value_text(v)}' for k, v in fixed.items())
-            name = f'summary-{point_name(fixed)}.png' if fixed else 'summary.png'
-            _draw_panels(part, axes, values, title, folder / name)
-            paths.append(folder / name)
+            _draw_panels(part, {f: values[f] for f in axes}, title, path)
+            paths.append(path)
     return paths
 
 
-def _draw_panels(outcomes, axes, values, title: str, path: Path) -> None:
+def _draw_panels(
+    outcomes: Sequence[Outcome], axes: Mapping[str, Sequence[Any]], title: str, path: Path
+) -> None:
     import matplotlib
 
     matplotlib.use('agg')
     from matplotlib import pyplot
 
-    names = {name for o in outcomes for name in o.validation}
-    shown = [n for n in ('joint_bound', 'translation_bound') if n in names][:1]
-    shown = (shown or sorted(names - {'translation'})) + ['translation'] * ('translation' in names)
+    known = {name for o in outcomes for name in o.validation}
+    bounds = [n for n in ('joint_bound', 'translation_bound') if n in known] or sorted(known)
+    names = [bounds[0], *(n for n in ('translation',) if n in known)]
+    shape = [len(v) for v in axes.values()]
     figure, panels = pyplot.subplots(
-        1, len(shown), squeeze=False, layout='constrained',
-        figsize=(1 + len(shown) * (2 + 0.9 * len(values[axes[-1]])), 2 + 0.6 * len(values[axes[0]])) if len(axes) == 2 else (5.5 * len(shown), 4),
+        1, len(names), squeeze=False, layout='constrained',
+        figsize=(2 + len(names) * (1.5 + 0.9 * shape[-1]), 2 + 0.6 * (shape[0] if shape[1:] else 1)),
     )  # fmt: skip
-    for panel, name in zip(panels[0], shown, strict=True):
-        if len(axes) == 2:
-            _heat_map(panel, outcomes, axes, values, name)
-        else:
-            means = [_cell(outcomes, name, {axes[0]: v})[0] for v in values[axes[0]]]
-            panel.plot(means, 'o-')
-            panel.set_xticks(range(len(means)), map(value_text, values[axes[0]]))
-        panel.set_xlabel(axes[-1])
+    for panel, name in zip(panels[0], names, strict=True):
+        _heat_map(panel, outcomes, axes, name)
         panel.set_title(f'validation {name.replace("_", " ")}, nats')
     finished = sum(o.status == 'finished' for o in outcomes)
     if finished < len(outcomes):
         title += f' ({finished} of {len(outcomes)} runs finished)'
-    if title:
-        figure.suptitle(title.strip())
+    figure.suptitle(title.strip() or None)
     with metrics.replacing(path) as partial:
         figure.savefig(partial, dpi=100)
     pyplot.close(figure)
 
 
-def _cell(outcomes, name: str, fixed: Mapping[str, Any]) -> tuple[float, int, bool]:
+def _heat_map(
+    panel, outcomes: Sequence[Outcome], axes: Mapping[str, Sequence[Any]], name: str
+) -> None:
+    cells = [
+        _cell(outcomes, name, dict(zip(axes, point, strict=True)))
+        for point in itertools.product(*axes.values())
+    ]
+    *down, across = axes
+    means = np.reshape([mean for mean, _, _ in cells], (-1, len(axes[across])))
+    image = panel.imshow(means, cmap='viridis', aspect='auto')
+    panel.set_xticks(range(len(axes[across])), map(value_text, axes[across]))
+    panel.set_xlabel(across)
+    panel.set_yticks([])
+    for field in down:
+        panel.set_yticks(range(len(means)), map(value_text, axes[field]))
+        panel.set_ylabel(field)
+    top = np.nanmax(means, initial=-np.inf)
+    for (y, x), (mean, runs, is_finished) in zip(np.ndindex(means.shape), cells, strict=True):
+        text = 'none yet' if not runs else f'{mean:.1f}{"" if is_finished else " ..."}'
+        is_light = not runs or image.norm(mean) > 0.6
+        weight = 'bold' if mean == top else 'normal'
+        panel.text(x, y, text, ha='center', va='center', fontsize=8, weight=weight,
+                   color='black' if is_light else 'white')  # fmt: skip
+
+
+def _cell(
+    outcomes: Sequence[Outcome], name: str, fixed: Mapping[str, Any]
+) -> tuple[float, int, bool]:
     """Mean over the runs there, their number, and whether all are finished."""
     there = [o for o in outcomes if all(o.values[k] == v for k, v in fixed.items())]
     numbers = [o.validation[name] for o in there if name in o.validation]
     mean = float(np.mean(numbers)) if numbers else np.nan
     return mean, len(numbers), all(o.status == 'finished' for o in there)
-
-
-def _heat_map(panel, outcomes, axes, values, name: str) -> None:
-    down, across = axes
-    cells = [
-        [_cell(outcomes, name, {down: d, across: a}) for a in values[across]] for d in values[down]
-    ]
-    means = np.array([[mean for mean, _, _ in row] for row in cells])
-    image = panel.imshow(means, cmap='viridis', aspect='auto')
-    panel.set_xticks(range(len(values[across])), map(value_text, values[across]))
-    panel.set_yticks(range(len(values[down])), map(value_text, values[down]))
-    panel.set_ylabel(down)
-    top = np.nanmax(means) if np.isfinite(means).any() else np.nan
-    for y, row in enumerate(cells):
-        for x, (mean, runs, is_finished) in enumerate(row):
-            text = 'none yet' if not runs else f'{mean:.1f}{"" if is_finished else " ..."}'
-            is_light = image.norm(mean) > 0.6 if runs else True
-            weight = 'bold' if mean == top else 'normal'
-            panel.text(x, y, text, ha='center', va='center', fontsize=8, weight=weight,
-                       color='black' if is_light else 'white')  # fmt: skip

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mmvae.run import folder as run
 from mmvae.sweep.points import Point, Sweep, write_sweep
@@ -38,13 +39,7 @@ def run_all(
       train.Stopped: a signal asked for it; every point is saved, and the same command goes on.
     """
     number = {point.workdir: i for i, point in enumerate(sweep.points)}
-    with (
-        process.lock(folder),
-        run.failures(folder),
-        tempfile.TemporaryDirectory(prefix='mmvae-compiled-') as compiled,
-    ):
-        write_sweep(sweep, folder)
-        (folder / 'output').mkdir(exist_ok=True)
+    with _prepared(sweep, folder), tempfile.TemporaryDirectory(prefix='mmvae-compiled-') as shared:
         waiting = [p for p in points if not run.is_finished(p.config, p.workdir)]
         done = len(points) - len(waiting)
         print(f'{len(points)} points in {folder}, {done} of them finished', flush=True)
@@ -53,7 +48,7 @@ def run_all(
         at_once = max(1, min(at_once or (len(cores) if is_cpu else 1), len(waiting)))
         environment = {
             # Points that differ in arguments of the compiled update alone share its program.
-            'JAX_COMPILATION_CACHE_DIR': compiled,
+            'JAX_COMPILATION_CACHE_DIR': shared,
             'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
             **os.environ,
             process.PARENT: str(os.getpid()),
@@ -62,43 +57,44 @@ def run_all(
             environment.setdefault('XLA_PYTHON_CLIENT_MEM_FRACTION', f'{0.75 / at_once:.3f}')
 
         def start(point: Point, place: int) -> _Child:
-            command = _command(launcher, folder, str(number[point.workdir]))
-            output = folder / 'output' / f'{point.workdir.name}.txt'
-            share = cores[place::at_once] if 1 < at_once <= len(cores) else []
-            return _Child(command, output, environment, share)
+            path = folder / 'output' / f'{point.workdir.name}.txt'
+            with path.open('ab') as file:
+                length = file.tell()
+                child = subprocess.Popen(
+                    _command(launcher, folder, number[point.workdir]), env=environment, stdout=file,
+                    stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                    start_new_session=True,  # Ctrl-C is this process's to pass on
+                )  # fmt: skip
+                if 1 < at_once <= len(cores):
+                    with contextlib.suppress(OSError):  # it has already ended
+                        os.sched_setaffinity(child.pid, cores[place::at_once])
+                return _Child(point, child, path, length)
 
         with process.stop_requests() as stop_request:
             return _run_all(waiting, start, at_once, stop_request)
 
 
-def _command(launcher: Path, folder: Path, point: str) -> list[str]:
-    folder = folder.absolute()
-    return [
-        sys.executable,
-        str(launcher),
-        '--mode=sweep',
-        f'--workdir={folder}',
-        f'--point={point}',
-    ]
+@contextlib.contextmanager
+def _prepared(sweep: Sweep, folder: Path):
+    """Alone in the folder, in which sweep.json is written."""
+    with process.lock(folder), run.failures(folder):
+        write_sweep(sweep, folder)
+        (folder / 'output').mkdir(exist_ok=True)
+        yield
 
 
-class _Child:
-    """A process that trains a point, and the file that what it prints is added to."""
+def _command(launcher: Path, folder: Path, point: int) -> list[str]:
+    workdir = f'--workdir={folder.absolute()}'
+    return [sys.executable, str(launcher), '--mode=sweep', workdir, f'--point={point}']
 
-    def __init__(
-        self, command: Sequence[str], output: Path, environment: Mapping[str, str],
-        cores: Sequence[int],
-    ):  # fmt: skip
-        self._output = output
-        with output.open('ab') as file:
-            self._start = file.tell()
-            self.process = subprocess.Popen(
-                command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                env=environment, start_new_session=True,  # Ctrl-C is the parent's to pass on
-            )  # fmt: skip
-        if cores:
-            with contextlib.suppress(OSError):  # it has already ended
-                os.sched_setaffinity(self.process.pid, cores)
+
+class _Child(NamedTuple):
+    """A process that trains a point; what it prints is added to `output`, from byte `start` on."""
+
+    point: Point
+    process: subprocess.Popen
+    output: Path
+    start: int
 
     def problem(self) -> str | None:
         """None while it runs, '' once it has succeeded, else its code and the last line it printed."""
@@ -106,64 +102,58 @@ class _Child:
         if not code:
             return None if code is None else ''
         how = f'exit code {code}' if code > 0 else signal.Signals(-code).name
-        with self._output.open('rb') as file:
-            file.seek(self._start)
-            text = file.read().decode(errors='replace').replace('\r', '\n')
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return f'{how}: {lines[-1] if lines else "nothing was printed"} ({self._output})'
+        text = self.output.read_bytes()[self.start :].decode(errors='replace')
+        lines = [line.strip() for line in text.replace('\r', '\n').splitlines() if line.strip()]
+        return f'{how}: {lines[-1] if lines else "nothing was printed"} ({self.output})'
 
 
 def _run_all(
     waiting: list[Point], start: Callable[[Point, int], _Child], at_once: int,
     stop_request: Callable[[], int | None],
 ) -> dict[str, str]:  # fmt: skip
-    count, total = len(waiting), sum(p.config.train.num_updates for p in waiting)
-    made = {p.workdir.name: _updates(p) for p in waiting}
-    free = list(range(at_once))
-    running: dict[int, tuple[Point, _Child]] = {}  # by place
-    held, failed, succeeded = set(), {}, 0
-    with metrics.progress_bar(total, sum(made.values()), 'updates', 'sweep') as bar:
+    updates = {p.workdir: p.config.train.num_updates for p in waiting}
+    made = {p.workdir: _updates(p) for p in waiting}
+    running: dict[int, _Child] = {}  # by place
+    held, failed = set(), {}
+    with metrics.progress_bar(sum(updates.values()), sum(made.values()), 'updates', 'sweep') as bar:
         try:
             while waiting or running:
-                for point in list(waiting) if free else ():
-                    if process.is_held(point.workdir):
-                        if point.workdir not in held:
-                            bar.write(f'waiting for the process that is training {point.workdir}')
+                for point in list(waiting):
+                    free = sorted({*range(at_once)} - {*running})
+                    if process.is_held(point.workdir) and point.workdir not in held:
+                        bar.write(f'{point.workdir}: waiting for the process that is training it')
                         held.add(point.workdir)
-                    elif free:
+                    elif free and not process.is_held(point.workdir):
                         waiting.remove(point)
-                        place = free.pop(0)
-                        running[place] = point, start(point, place)
-                measuring = 0
-                for place, (point, child) in list(running.items()):
-                    name, problem = point.workdir.name, child.problem()
-                    made[name] = _updates(point)
-                    measuring += problem is None and made[name] == point.config.train.num_updates
+                        running[free[0]] = start(point, free[0])
+                time.sleep(_POLL_SECONDS)
+                for place, child in list(running.items()):
+                    workdir, problem = child.point.workdir, child.problem()
+                    made[workdir] = _updates(child.point)
                     if problem is None:
                         continue
                     del running[place]
-                    free.append(place)
                     if problem:
-                        failed[name] = problem
-                        bar.write(f'failed: {name}: {problem}')
+                        failed[workdir.name] = problem
+                        bar.write(f'failed: {workdir.name}: {problem}')
                     else:
-                        succeeded += 1
-                        total -= point.config.train.num_updates - made[name]  # it stopped early
-                        bar.write(f'finished: {name}')
-                bar.total = total
+                        updates[workdir] = made[workdir]  # fewer, where it stopped early
+                        bar.write(f'finished: {workdir.name}')
+                bar.total = sum(updates.values())
+                finished = len(updates) - len(waiting) - len(running) - len(failed)
+                workdirs = [child.point.workdir for child in running.values()]
+                measuring = sum(made[w] == updates[w] for w in workdirs)
                 bar.set_postfix_str(
-                    f'{succeeded} of {count} points finished, {len(running) - measuring} training, '
-                    f'{measuring} measuring, {len(failed)} failed', refresh=False,
+                    f'{finished} of {len(updates)} points finished, {len(running) - measuring} '
+                    f'training, {measuring} measuring, {len(failed)} failed', refresh=False,
                 )  # fmt: skip
                 bar.update(sum(made.values()) - bar.n)
                 if (number := stop_request()) is not None:
                     raise Stopped(bar.n, number)
-                if running or waiting:
-                    time.sleep(_POLL_SECONDS)
         finally:
-            for _, child in running.values():
+            for child in running.values():
                 child.process.terminate()
-            for _, child in running.values():
+            for child in running.values():
                 child.process.wait()
     return failed
 
@@ -188,7 +178,7 @@ _SCRIPT = """#!/bin/bash
 #SBATCH --output={output}/task_%a.txt
 #SBATCH --open-mode=append
 #SBATCH --requeue
-# Time before the task is queued again, not of the whole run. More than one point takes to save.
+# A task that comes within 120 s of this limit saves, and is queued again.
 #SBATCH --time=04:00:00
 #SBATCH --signal=B:USR1@120
 #SBATCH --cpus-per-task=4
@@ -223,16 +213,14 @@ wait "$run"
 def write_script(sweep: Sweep, folder: Path, at_once: int | None, launcher: Path) -> Path:
     """Writes sweep.json and sbatch.sh, a script for the user to read, edit and submit."""
     folder = folder.absolute()
-    path, (*command, _) = folder / 'sbatch.sh', _command(launcher, folder, '')
+    path, command = folder / 'sbatch.sh', _command(launcher, folder, 0)[:-1]
     summary = [*command[:2], '--mode=summary', *command[3:]]
-    with process.lock(folder), run.failures(folder):
-        write_sweep(sweep, folder)
-        (folder / 'output').mkdir(exist_ok=True)
+    with _prepared(sweep, folder):
         text = _SCRIPT.format(
             count=len(sweep.points), last=len(sweep.points) - 1, script=shlex.quote(str(path)),
             summary=shlex.join(summary), name=f'mmvae-{sweep.points[0].config.experiment}',
             at_once=f'%{at_once}' if at_once else '', command=shlex.join(command),
-            output=str(folder / 'output').replace('%', '%%'),
+            output=shlex.quote(str(folder / "output").replace("%", "%%")),
         )  # fmt: skip
         metrics.write_atomically(path, text)
     return path
