@@ -1,73 +1,79 @@
-"""Trains, evaluates and draws one experiment: `python launch.py --help`."""
+"""Trains, measures and draws one experiment, or does something else with its run.
+
+python launch.py [--config=experiments/FILE.py] [--config.FIELD=VALUE ...] [--mode=MODE] ...
+"""
 
 import functools
-import runpy
+import os
+import pkgutil
+import signal
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-_MODES = (
-    'train', 'eval', 'figures', 'encode', 'represent', 'translate', 'quality', 'tables', 'sweep',
-    'summary',
-)  # fmt: skip
-_DEFAULT = Path(__file__).resolve().parent / 'experiments' / 'mnist5k.py'
+
+class Mode(NamedTuple):
+    """What a mode does, its function in mmvae, and the flags that are the function's arguments."""
+
+    help: str
+    function: str
+    flags: tuple[str, ...] = ()
+
+
+_MODES = {
+    'train': Mode('Trains the run, or goes on with it, measures and draws it.', 'run.measure:train', ('data_dir',)),
+    'eval': Mode('Measures a run again.', 'run.measure:evaluate_run', ('out',)),
+    'figures': Mode('Draws the figures of a run again.', 'run.measure:draw', ('out',)),
+    'encode': Mode('Writes the latents of a split.', 'run.measure:encode', ('split', 'out')),
+    'represent': Mode('Classifies digits by their latents (table 7.2).', 'run.measure:represent', ('out',)),
+    'translate': Mode('Writes translations of one modality into another.', 'run.measure:translate',
+                      ('source', 'target', 'images', 'count', 'num_samples', 'out')),
+    'quality': Mode('Measures how good the translations are.', 'run.measure:quality',
+                    ('data_dir', 'count', 'num_samples', 'out')),
+    'sweep': Mode('Trains many runs in one folder.', 'sweep.modes:train',
+                  ('sweep', 'data_dir', 'jobs', 'point', 'script')),
+    'summary': Mode('Says what the runs of a sweep have reached.', 'sweep.modes:summarise'),
+    'tables': Mode("Prints the thesis's tables beside the committed results.", 'analysis.tables:show', ('markdown',)),
+}  # fmt: skip
+_COMMON = ('config', 'workdir', 'data_dir', 'mode')
+_EXPERIMENTS = Path(__file__).resolve().parent / 'experiments'
 
 _CONFIG = config_flags.DEFINE_config_file(
-    'config',
-    help_string='An experiment (default experiments/mnist5k.py); any field of it is overridden '
-    'as --config.objective.joint_weight=0.5.',
-    lock_config=True,
-)
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the run; default runs/EXPERIMENT-HASH.')
-_DATA_DIR = flags.DEFINE_string(
-    'data_dir', None, 'Folder with mnist.npz, or of TensorFlow Datasets.'
-)
-_MODE = flags.DEFINE_enum(
-    'mode', 'train', _MODES,
-    'What to do with the run; tables prints the thesis\'s tables beside experiments/results, sweep '
-    'trains many runs, and summary says what those in the folder of a sweep have found.',
+    'config', help_string='An experiment, default experiments/mnist5k.py; any field of it is set '
+    'after it, as in --config.objective.joint_weight=0.5.',
 )  # fmt: skip
-_MARKDOWN = flags.DEFINE_bool('markdown', False, 'Prints the tables of --mode=tables as Markdown.')
-_SPLIT = flags.DEFINE_enum(
-    'split', 'test', ('train', 'validation', 'test'), 'What --mode=encode encodes.'
-)
-_SOURCE = flags.DEFINE_string('source', 'x', 'The modality that --mode=translate is given.')
-_TARGET = flags.DEFINE_string('target', 'y', 'The modality that --mode=translate makes of it.')
-_IMAGES = flags.DEFINE_string(
-    'images', None, 'Folder of PNG or JPEG files to translate, instead of test examples.'
-)
-_COUNT = flags.DEFINE_integer(
-    'count', None, 'How many test examples, 0 for all; default 10 to translate, 1,000 for quality.',
-    lower_bound=0,
-)  # fmt: skip
-_NUM_SAMPLES = flags.DEFINE_integer(
-    'num_samples', 8, 'Translations of each example.', lower_bound=1
-)
-_OUT = flags.DEFINE_string(
-    'out', None, "Folder to write to what is made of a run; default the run's own."
-)
-_SWEEP = flags.DEFINE_string(
-    'sweep', None, "Points of --mode=sweep: 'FIELD=VALUE,VALUE;FIELD=...' for all combinations, or a "
-    'file of such lines; default: those of the experiment.',
-)  # fmt: skip
-_JOBS = flags.DEFINE_integer(
-    'jobs', None, 'Points that run at a time; default one a core, or one on an accelerator.',
-    lower_bound=1,
-)  # fmt: skip
-_POINT = flags.DEFINE_integer(
-    'point',
+flags.DEFINE_string('workdir', None, 'Folder of the run; default runs/EXPERIMENT-HASH.')
+flags.DEFINE_string('data_dir', None, 'Folder with mnist.npz, or of TensorFlow Datasets.')
+flags.DEFINE_enum('mode', 'train', _MODES, 'What to do; see below.')
+flags.DEFINE_string('out', None, "Folder to write to; default the run's own.")
+flags.DEFINE_enum('split', 'test', ('train', 'validation', 'test'), 'Default test.')
+flags.DEFINE_string('source', 'x', 'The modality that is given; default x.')
+flags.DEFINE_string('target', 'y', 'The modality that is made of it; default y.')
+flags.DEFINE_string('images', None, 'Folder of PNG or JPEG files, instead of test examples.')
+flags.DEFINE_integer(
+    'count',
     None,
-    'Trains only this point, counted from 0, of the sweep in --workdir.',
-    lower_bound=0,
+    'How many test examples, 0 for all; default 10 to translate, 1000 for quality.',
+    0,
 )
-_SCRIPT = flags.DEFINE_bool(
-    'script', False, 'Trains nothing, but writes sbatch.sh, by which SLURM does, to the folder.'
+flags.DEFINE_integer('num_samples', 8, 'Translations of each example; default 8.', 1, 10_000)
+flags.DEFINE_string(
+    'sweep', None, "The points: 'FIELD=VALUE,VALUE;FIELD=...' for all combinations, or a file of "
+    "such lines; default the experiment's.",
+)  # fmt: skip
+flags.DEFINE_integer(
+    'jobs', None, 'Points that run at a time; default one a core, or one on an accelerator.', 1
 )
+flags.DEFINE_integer('point', None, 'Trains only this point, counted from 0, of --workdir.', 0)
+flags.DEFINE_bool('script', False, 'Trains nothing, but writes sbatch.sh, by which SLURM does.')
+flags.DEFINE_bool('markdown', False, 'Prints the tables as Markdown.')
 
 
 def main(argv):
+    from mmvae.train import Stopped
     from mmvae.types import InputError, RunError
 
     if not flags.FLAGS['verbosity'].present:
@@ -75,157 +81,86 @@ def main(argv):
     try:
         if len(argv) > 1:
             raise InputError(f'{argv[1]!r}: not a flag; fields are set as --config.FIELD=VALUE')
-        dispatch()
+        dispatch(flags.FLAGS.mode)
+        sys.stdout.flush()
+    except Stopped as stopped:
+        sys.exit(128 + stopped.number)  # as a shell has it; the log says how to go on
     except InputError as error:
         refuse(error)
     except RunError as error:
         refuse(error, code=1)
     except KeyboardInterrupt:
         refuse('interrupted; the same command goes on from the last checkpoint', code=130)
+    except OSError as error:  # of the standard output, where Python would try again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+        if isinstance(error, BrokenPipeError):  # its reader has seen enough
+            sys.exit(128 + signal.SIGPIPE)
+        refuse(f'the standard output or a file cannot be written ({error})', code=1)
 
 
-def dispatch():
-    """Reads the config, loads the data and does what --mode says."""
-    from mmvae.analysis import tables
+def dispatch(name):
+    """Reads the config, loads the data and does what the mode says."""
+    from mmvae.run import explain
     from mmvae.run import folder as run
-    from mmvae.run import measure
-    from mmvae.types import InputError
 
-    if _MODE.value == 'tables':
-        print(tables.show(_DEFAULT.parent / 'results', _MARKDOWN.value))
-        return
-    mode, workdir = _MODE.value, Path(_WORKDIR.value) if _WORKDIR.value else None
-    for name in ('sweep', 'jobs', 'point', 'script'):
-        if flags.FLAGS[name].present and mode != 'sweep':
-            raise InputError(f'--{name}: given without --mode=sweep')
-    if mode in ('sweep', 'summary'):
-        run_sweep(workdir, only_summary=mode == 'summary')
-        return
-    tree = _CONFIG.value
-    if mode != 'train' and workdir and config_path(sys.argv) is None:
-        tree = run.read_config(workdir).to_dict()  # the run's own config, and the overrides
-        for field, value in config_flags.get_override_values(flags.FLAGS['config']).items():
-            *sections, name = field.split('.')
-            functools.reduce(dict.__getitem__, sections, tree)[name] = value
-    config = run.resolve(tree)
-    workdir = workdir or run.default_workdir(config)
-    data = run.prepare(config, workdir, _DATA_DIR.value, mode)
-    out = Path(_OUT.value) if _OUT.value else None
-    if out and mode == 'train':
-        raise InputError('--out: given with --mode=train, which writes to --workdir')
-    if mode == 'train':
-        try:
-            measure.train(config, workdir, data, _DATA_DIR.value)
-        except run.Stopped as stopped:
-            sys.exit(128 + stopped.number)  # as a shell has it; the log says how to go on
-    elif mode == 'eval':
-        measure.evaluate_run(config, workdir, data, out)
-    elif mode == 'figures':
-        measure.draw(config, workdir, data, out)
-    elif mode == 'represent':
-        measure.represent(config, workdir, data, out)
-    elif mode == 'quality':
-        count = 1000 if _COUNT.value is None else _COUNT.value
-        measure.quality(config, workdir, data, _DATA_DIR.value, count, _NUM_SAMPLES.value, out)
-    elif mode == 'translate':
-        images = Path(_IMAGES.value) if _IMAGES.value is not None else None
-        count = 10 if _COUNT.value is None else _COUNT.value
-        request = measure.TranslationRequest(
-            _SOURCE.value, _TARGET.value, images, count, _NUM_SAMPLES.value
-        )
-        measure.translate(config, workdir, data, request, out)
+    FLAGS = flags.FLAGS
+    explain.check_flags(name, {n: m.flags for n, m in _MODES.items()}, _COMMON, FLAGS)
+    values = {n: FLAGS[n].value for n in _MODES[name].flags if FLAGS[n].value is not None}
+    for folder in {'images', 'out'} & set(values):
+        values[folder] = Path(values[folder])
+    function = pkgutil.resolve_name(f'mmvae.{_MODES[name].function}')
+    tree, workdir = _CONFIG.value, Path(FLAGS.workdir) if FLAGS.workdir else None
+    if name == 'tables':
+        print(function(_EXPERIMENTS / 'results', FLAGS.markdown))
+    elif name == 'summary':
+        print(function(tree, workdir))
+    elif name == 'sweep':
+        experiment = Path(config_flags.get_config_filename(FLAGS['config']))
+        function(tree, workdir, experiment, Path(__file__).resolve(), **values)
     else:
-        measure.encode(config, workdir, data, _SPLIT.value, out)
-
-
-def run_sweep(folder, only_summary):
-    """Runs the points of a sweep, and says what those in its folder have found."""
-    from mmvae.run import folder as run
-    from mmvae.sweep import points as sweeps
-    from mmvae.sweep import summary, workers
-    from mmvae.types import InputError, RunError
-
-    try:
-        if _POINT.value is not None:
-            if folder is None:
-                raise InputError('--point: given without --workdir, the folder of a sweep')
-            sweeps.run_point(folder, _POINT.value)
-            return
-        base = _CONFIG.value.to_dict()
-        folder = folder or sweeps.default_folder(run.resolve(base))
-        if not only_summary:
-            experiment = Path(config_flags.get_config_filename(flags.FLAGS['config']))
-            overrides = sweeps.read_overrides(_SWEEP.value, experiment)
-            points, sweep = sweeps.prepare(base, overrides, folder, _DATA_DIR.value)
-            launcher = Path(__file__).resolve()
-            if _SCRIPT.value:
-                print(workers.write_script(sweep, folder, _JOBS.value, launcher))
-                return
-            failed = workers.run_all(points, sweep, folder, _JOBS.value, launcher)
-        print(summary.write(sweeps.read_sweep(folder).points, folder))
-    except run.Stopped as stopped:
-        print('launch.py: stopped; the same command goes on', file=sys.stderr)
-        sys.exit(128 + stopped.number)
-    if not only_summary and failed:
-        name, problem = next(iter(failed.items()))
-        raise RunError(
-            f'{len(failed)} of {len(points)} points failed, the first {name} ({problem}); the same '
-            'command tries them again'
-        )
-
-
-def config_path(argv):
-    """The config file named in argv, or None."""
-    for flag, following in zip(argv, [*argv[1:], ''], strict=True):
-        name, is_set, value = flag.lstrip('-').partition('=')
-        if flag.startswith('-') and name == 'config':
-            return Path(value if is_set else following)
-    return None
+        if name != 'train' and workdir and FLAGS['config'].using_default_value:
+            tree = run.read_config(workdir).to_dict()  # the run's own config, and the overrides
+            for field, value in config_flags.get_override_values(FLAGS['config']).items():
+                *sections, last = field.split('.')
+                functools.reduce(dict.__getitem__, sections, tree)[last] = value
+        config = run.resolve(tree)
+        workdir = workdir or run.default_workdir(config)
+        function(config, workdir, run.prepare(config, workdir, FLAGS.data_dir, name), **values)
 
 
 def parse_flags(argv):
     """Parses the flags; where they are wrong, one line says so and the exit code is 2."""
-    if {'--help', '-help', '-h', '-?'} & set(argv):
-        app.usage(shorthelp=True, writeto_stdout=True)
+    if {'--help', '-help', '-h', '-?', '--helpshort'} & set(argv):
+        print_help()
         sys.exit(0)
-    path = config_path(argv)
-    if path is None:
+    from mmvae.run import explain
+
+    path = default = _EXPERIMENTS / 'mnist5k.py'
+    try:
+        argv = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
+        path = explain.find_config(argv, _EXPERIMENTS) or default
         # Not the flag's default: the flag would read it, and the overrides, too early to explain.
-        argv = [argv[0], f'--config={_DEFAULT}', *argv[1:]]
-    elif not path.is_file():
-        refuse(f'--config: {path}: no such file; experiments are in {_DEFAULT.parent}')
-    try:
-        return flags.FLAGS(argv)
-    except Exception as error:  # a config file may raise anything
-        refuse(unknown_field(argv) or ' '.join(str(error).split()))
+        rest = flags.FLAGS([argv[0], *[f'--config={path}'] * (path is default), *argv[1:]])
+        explain.check_config(path, _CONFIG.value)
+    except (Exception, SystemExit) as error:  # a config file may raise anything
+        refuse(explain.fault(error, argv, str(path), list(flags.FLAGS)))
+    flags.FLAGS['config'].using_default_value = path is default
+    return rest
 
 
-def unknown_field(argv):
-    """The first override in argv whose field the config file does not have, explained."""
-    from mmvae.config import nearest
-
-    path = config_path(argv)
-    try:
-        module = runpy.run_path(str(path))
-        if 'get_config' not in module:
-            return f'--config: {path} does not define get_config()'
-        config = module['get_config']()
-    except Exception as error:
-        return f'--config: {path} failed: {type(error).__name__}: {error}'
-    for flag in argv:
-        name = flag.lstrip('-').partition('=')[0]
-        section = config
-        for part in name.split('.')[1:] if name.startswith('config.') else ():
-            if not hasattr(section, 'keys'):
-                return f'--{name}: no such field; what is before .{part} has no fields'
-            if part not in section:
-                return f'--{name}: no field {part!r}. {nearest(part, section.keys())}'
-            section = section[part]
-    return None
+def print_help():
+    """The flags: first those of every mode, then each mode with its own."""
+    sections = {__doc__: _COMMON}
+    for mode, (text, _, names) in _MODES.items():
+        sections[f'\n--mode={mode}: {text}'] = [n for n in names if n not in _COMMON]
+    for title, names in sections.items():
+        print(title)
+        for name in names:
+            print(f'  --{name}', flags.text_wrap(flags.FLAGS[name].help, 90, '      '), sep='\n')
 
 
 def refuse(message, code=2):
-    print(f'launch.py: {message}', file=sys.stderr)
+    print(f'launch.py: {" ".join(str(message).split())}', file=sys.stderr)
     sys.exit(code)
 
 

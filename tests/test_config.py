@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 
@@ -7,6 +8,7 @@ from mmvae import config as config_module
 from mmvae import data as data_sets
 from mmvae import objectives
 from mmvae.model import vae
+from mmvae.run.folder import resolve
 from mmvae.types import InputError
 from tests import small
 
@@ -164,3 +166,56 @@ def test_patience_may_change_in_a_folder_and_what_chooses_the_best_may_not():
         assert config_module.differences(config, other)
         assert config_module.differences(config, other, measuring=True) == []
         assert other.digest() != config.digest()
+
+
+@pytest.mark.parametrize(
+    ('field', 'value'),
+    [
+        ('objective__kl_warmup', 2**31), ('optimizer__halving', 2**31),
+        ('train__num_updates', 10**400), ('model__hidden', 10**12), ('model__latent_dim', 10**12),
+        ('train__batch__paired', 10**12), ('train__batch__x', 10**12),
+        ('objective__num_samples', 10**9), ('eval__iw_chunk', 10**9), ('seed', 2**31),
+        ('objective__free_bits', 10**400), ('objective__joint_weight', 1e300),
+        ('optimizer__learning_rate', 10**10),
+    ],
+)  # fmt: skip
+def test_numbers_of_which_no_program_can_be_made_are_too_large(field, value):
+    tree = base.get_config().to_dict()
+    *sections, name = field.split('__')
+    section = tree
+    for part in sections:
+        section = section[part]
+    section[name] = value
+    with pytest.raises(InputError, match='too large; allowed: a .* at most') as refused:
+        config_module.parse(tree)
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize('value', ['a\0', '\ud800', 'x' * 20_000, '../x', '', '-x', 'a/b', 3, None])
+def test_names_that_no_folder_may_have_are_refused(value):
+    tree = {**base.get_config().to_dict(), 'experiment': value}
+    with pytest.raises(InputError, match='config field experiment: .*100 letters') as refused:
+        config_module.parse(tree)
+    str(refused.value).encode()  # it can be printed
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize('value', [(1, 2.0), (True,), ([1],), (10**5000,), 'ab', {}])
+def test_digits_and_strides_are_whole_numbers(value):
+    tree = base.get_config().to_dict()
+    for section, field in (('model', 'strides'), ('data', 'train_digits')):
+        with pytest.raises(InputError, match=f'{section}.{field}'):
+            config_module.parse({**tree, section: {**tree[section], field: value}})
+
+
+def test_the_feed_left_open_is_the_data_sets_own(monkeypatch):
+    """Nothing that is not read from disk waits for TensorFlow."""
+    tree = base.get_config()
+    assert config_module.parse(tree).data.feed is None
+    assert resolve(tree).data.feed == 'resident'
+    tree.data.name = 'mnist'
+    assert resolve(tree).data.feed == 'tfdata'
+    monkeypatch.setitem(sys.modules, 'tensorflow', None)
+    assert resolve(tree).data.feed == 'resident'
+    tree.data.feed = 'tfdata'
+    assert resolve(tree).data.feed == 'tfdata'

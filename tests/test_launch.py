@@ -6,42 +6,86 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
+from ml_collections import config_flags
 
-from mmvae.system import metrics
+import launch
+from mmvae.data import mnist
+from mmvae.system import metrics, parallel
 
 ROOT = Path(__file__).parent.parent
 TINY = [
     '--config.model.network=dense', '--config.model.hidden=6', '--config.model.latent_dim=3',
-    '--config.data.feed=resident', '--config.data.limit=40', '--config.data.num_pairs=10', '--config.train.num_updates=4',
+    '--config.data.limit=40', '--config.data.num_pairs=10', '--config.train.num_updates=4',
     '--config.train.eval_every=2', '--config.train.log_every=2', '--config.train.batch.paired=8',
     '--config.train.batch.unpaired=8', '--config.eval.iw_samples=4', '--config.eval.iw_chunk=4',
 ]  # fmt: skip
 
 
-def launch(*flags, env=None):
-    command = [sys.executable, str(ROOT / 'launch.py'), *flags]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+def start(*arguments, stdout=subprocess.PIPE):
+    """launch.py in a process of its own."""
+    command = [sys.executable, str(ROOT / 'launch.py'), *arguments]
+    return subprocess.run(command, cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE, text=True)
 
 
-def launch_after(code, *flags):
+def start_after(code, *arguments):
     """launch.py in a process that has first run `code`."""
-    script = f"""import runpy, sys
+    script = f"""import atexit, runpy, sys
 {code}
-sys.argv = ['launch.py', *{flags!r}]
+sys.argv = ['launch.py', *{arguments!r}]
 runpy.run_path('launch.py', run_name='__main__')"""
     command = [sys.executable, '-c', script]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """launch.py in this process: a function of its arguments that gives what `start` gives."""
+    monkeypatch.chdir(ROOT)
+
+    def call(*arguments):
+        argv = ['launch.py', *map(str, arguments)]
+        monkeypatch.setattr(sys, 'argv', argv)  # where the overrides are read
+        sys.modules.pop('config_config', None)  # the config file of the call before
+        capsys.readouterr()
+        code = 0
+        with flagsaver.flagsaver():
+            try:
+                launch.main(launch.parse_flags(argv))
+            except SystemExit as stop:
+                code = stop.code or 0
+        printed = capsys.readouterr()
+        return SimpleNamespace(returncode=code, stdout=printed.out, stderr=printed.err)
+
+    return call
+
+
+@pytest.fixture
+def refusal(run):
+    """The one line with which bad input is refused."""
+
+    def call(*arguments):
+        done = run(*arguments)
+        assert done.returncode == 2, done.stderr
+        (line,) = done.stderr.splitlines()
+        return line
+
+    return call
+
+
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
-    """A tiny run from launch.py, and what it printed."""
+    """A tiny run from launch.py, and what it printed. It never needs TensorFlow."""
     workdir = tmp_path_factory.mktemp('runs') / 'tiny'
-    done = launch(*TINY, f'--workdir={workdir}')
+    check = "atexit.register(lambda: print('tensorflow' in sys.modules))"
+    done = start_after(check, *TINY, f'--workdir={workdir}')
     assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == 'False'
     return workdir, done.stdout
 
 
@@ -76,10 +120,10 @@ def test_a_run_leaves_everything_in_its_folder(finished):
     assert str(workdir) in printed
 
 
-def test_the_same_command_again_prints_the_results_and_changes_nothing(finished):
+def test_the_same_command_again_prints_the_results_and_changes_nothing(finished, run):
     workdir, _ = finished
     before = {p: p.stat().st_mtime_ns for p in workdir.rglob('*')}
-    done = launch(*TINY, f'--workdir={workdir}')
+    done = run(*TINY, f'--workdir={workdir}')
     assert done.returncode == 0
     assert 'is finished' in done.stdout
     assert 'joint_bound' in done.stdout
@@ -87,7 +131,7 @@ def test_the_same_command_again_prints_the_results_and_changes_nothing(finished)
 
 
 @pytest.mark.slow
-def test_a_handful_of_examples_runs_to_the_end(tmp_path):
+def test_a_handful_of_examples_runs_to_the_end(tmp_path, run):
     """One modality, and the autoregressive network, whose figures are samples."""
     workdir = tmp_path / 'run'
     few = [
@@ -96,19 +140,19 @@ def test_a_handful_of_examples_runs_to_the_end(tmp_path):
         '--config.model.network=autoregressive', '--config.model.feature_maps=2',
         '--config.model.strides=(2,)', '--config.model.masked_blocks=1',
     ]  # fmt: skip
-    done = launch(*TINY, *few, '--config.eval.iw_examples=1', f'--workdir={workdir}')
+    done = run(*TINY, *few, '--config.eval.iw_examples=1', f'--workdir={workdir}')
     assert done.returncode == 0, done.stderr
     results = json.loads((workdir / 'results.json').read_text())
     assert results['test']['x_bound']['n'] == 3
     assert results['test']['x_iw']['stderr'] is None
 
 
-def test_other_modes_take_the_runs_own_config(finished, tmp_path):
+def test_other_modes_take_the_runs_own_config(finished, tmp_path, run):
     workdir = tmp_path / 'run'
     shutil.copytree(finished[0], workdir)
     before = json.loads((workdir / 'results.json').read_text())
     for mode in (['eval', '--config.eval.iw_samples=6'], ['encode', '--split=validation']):
-        done = launch(f'--workdir={workdir}', '--mode=' + mode[0], *mode[1:])
+        done = run(f'--workdir={workdir}', '--mode=' + mode[0], *mode[1:])
         assert done.returncode == 0, done.stderr
     after = json.loads((workdir / 'results.json').read_text())
     assert after['test']['joint_iw']['samples'] == 6
@@ -129,8 +173,7 @@ def test_curves_are_drawn_of_runs_alone(finished, tmp_path):
     assert done.returncode == 0, done.stderr
     assert figure.stat().st_size > 1000
     for arguments, words in [
-        ([f'--figure={tmp_path / "curves"}', finished[0]], 'a .png in a folder that exists'),
-        ([f'--figure={figure}', tmp_path], 'holds no run'),
+        ([f'--figure={figure}', tmp_path], 'no validation bounds'),
         ([], 'no folder of a run'),
     ]:
         refused = curves(*arguments)
@@ -139,7 +182,7 @@ def test_curves_are_drawn_of_runs_alone(finished, tmp_path):
         assert len(refused.stderr.splitlines()) == 1
 
 
-def test_coloured_digits_run_to_the_end(tmp_path):
+def test_coloured_digits_run_to_the_end(tmp_path, run):
     workdir = tmp_path / 'run'
     small = [
         '--config=experiments/coloured_mnist.py', '--config.data.name=mnist5k',
@@ -149,7 +192,7 @@ def test_coloured_digits_run_to_the_end(tmp_path):
         '--config.train.batch.paired=4', '--config.train.batch.unpaired=4',
         '--config.eval.iw_samples=2', '--config.eval.iw_examples=10', '--config.eval.batch_size=10',
     ]  # fmt: skip
-    done = launch(*small, f'--workdir={workdir}')
+    done = run(*small, f'--workdir={workdir}')
     assert done.returncode == 0, done.stderr
     results = json.loads((workdir / 'results.json').read_text())
     # 256 values of each of 2 x 2352 elements: at the start no value is far from the others.
@@ -157,11 +200,12 @@ def test_coloured_digits_run_to_the_end(tmp_path):
     assert (workdir / 'figures' / 'reconstructions.png').stat().st_size > 1000
 
 
-def test_a_finished_run_is_classified_and_its_translations_measured(finished, tmp_path):
+def test_a_finished_run_is_classified_and_its_translations_measured(finished, tmp_path, run):
     workdir = tmp_path / 'run'
     shutil.copytree(finished[0], workdir)
     for mode, name in [('represent', 'representation'), ('quality', 'translation')]:
-        done = launch(f'--mode={mode}', f'--workdir={workdir}', '--num_samples=2')
+        samples = ['--num_samples=2'] if mode == 'quality' else []
+        done = run(f'--mode={mode}', f'--workdir={workdir}', *samples)
         assert done.returncode == 0, done.stderr
         rows = json.loads((workdir / f'{name}.json').read_text())[name]
         assert len(rows) == {'represent': 16, 'quality': 2}[mode]
@@ -180,8 +224,7 @@ def test_a_run_needs_neither_tensorflow_nor_tensorboard(finished, tmp_path):
         '    sys.modules[name] = None'
     )
     workdir = tmp_path / 'run'
-    flags = [flag for flag in TINY if 'data.feed' not in flag]
-    done = launch_after(block, *flags, f'--workdir={workdir}')
+    done = start_after(block, *TINY, f'--workdir={workdir}')
     assert done.returncode == 0, done.stderr
     results = json.loads((workdir / 'results.json').read_text())
     assert results['config']['data']['feed'] == 'resident'
@@ -190,37 +233,120 @@ def test_a_run_needs_neither_tensorflow_nor_tensorboard(finished, tmp_path):
     assert not (workdir / 'tensorboard').exists()
 
 
-def test_mnist_that_is_nowhere_is_refused_without_a_network(tmp_path):
-    offline = 'from mmvae.data import mnist\nmnist._can_reach = lambda host: False'
-    flags = ['--config.data.name=mnist', f'--data_dir={tmp_path}', f'--workdir={tmp_path}/run']
-    done = launch_after(offline, *flags)
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith('launch.py: --data_dir: ')
-    assert 'no network' in done.stderr
-    assert 'Traceback' not in done.stderr
-    assert not list(tmp_path.iterdir())
-
-
-def test_tables_show_the_committed_results():
-    done = launch('--mode=tables')
-    assert done.returncode == 0, done.stderr
-    assert 'AR-CNN-VAE' in done.stdout
-    assert launch('--mode=tables', '--markdown').stdout.count('\n| --- |') == 3
-
-
 def test_help_is_help_and_waits_for_no_heavy_import():
-    code = (
-        'import runpy, sys\n'
-        "sys.argv = ['launch.py', '--help']\n"
-        'try:\n'
-        "    runpy.run_path('launch.py', run_name='__main__')\n"
-        'except SystemExit as stop:\n'
-        '    assert stop.code == 0\n'
-        "assert 'jax' not in sys.modules and 'numpy' not in sys.modules\n"
-    )
-    command = [sys.executable, '-c', code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    check = "atexit.register(lambda: print({'jax', 'numpy'} & set(sys.modules) or 'light'))"
+    done = start_after(check, '--help')
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[-1] == 'light'
     assert '--config.objective.joint_weight' in done.stdout
+    shown = [line.strip() for line in lines if line.strip().startswith('--')]
+    assert shown[:4] == ['--config', '--workdir', '--data_dir', '--mode']
+    # The flags of a mode stand below it.
+    assert shown.index('--mode=encode: Writes the latents of a split.') < shown.index('--split')
+
+
+def test_tables_show_the_committed_results(run):
+    done = run('--mode=tables')
+    assert done.returncode == 0
+    assert 'AR-CNN-VAE' in done.stdout
+    assert run('--mode=tables', '--markdown').stdout.count('\n| --- |') == 3
+
+
+def test_a_write_to_the_standard_output_that_fails_is_one_line():
+    with open('/dev/full', 'w') as full:
+        done = start('--mode=tables', stdout=full)
+    assert done.returncode == 1
+    assert done.stderr.startswith('launch.py: ')
+    assert 'No space left on device' in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_closed_pipe_ends_quietly():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, 'w') as pipe:
+        done = start('--mode=tables', stdout=pipe)
+    assert done.returncode == 128 + 13
+    assert not done.stderr
+
+
+# Config files
+
+
+def write_config(path, **fields):
+    sets = ''.join(f'    config.{name} = {value!r}\n' for name, value in fields.items())
+    path.write_text(
+        f'from experiments import base\n\ndef get_config():\n    config = base.get_config()\n'
+        f'{sets}    return config\n'
+    )
+    return path
+
+
+def test_the_config_that_absl_parsed_is_the_one_that_is_run(tmp_path, monkeypatch):
+    one, other = (write_config(tmp_path / f'{n}.py', experiment=n) for n in ('one', 'other'))
+    flagfile = tmp_path / 'flags'
+    flagfile.write_text(f'--config={other}\n--config.seed=3\n')
+    for arguments, expected, seed, is_default in [
+        ([f'--config={one}', f'--config={other}'], other, 0, False),
+        (['--config', str(one)], one, 0, False),
+        ([f'--flagfile={flagfile}'], other, 3, False),
+        ([], ROOT / 'experiments' / 'mnist5k.py', 0, True),
+    ]:
+        argv = ['launch.py', *arguments]
+        monkeypatch.setattr(sys, 'argv', argv)
+        with flagsaver.flagsaver():
+            launch.parse_flags(argv)
+            flag = flags.FLAGS['config']
+            assert config_flags.get_config_filename(flag) == str(expected)
+            assert flag.value.experiment == ('mnist5k' if is_default else expected.stem)
+            assert flag.value.seed == seed
+            assert flag.using_default_value == is_default
+
+
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        ('def get_config(): pass', ['get_config()', 'gives None', 'ConfigDict']),
+        ('def get_config(): return {}', ['get_config()', 'gives {}', 'ConfigDict']),
+        ('import sys\nsys.exit(3)', ['failed: SystemExit: 3']),
+        ('def get_config(): raise ValueError("a\\nb")', ['failed: ValueError: a b']),
+        ('def get_config(:', ['failed: SyntaxError']),
+        ('x = 1', ['does not define get_config()']),
+        (
+            'from experiments import base\ndef get_config():\n    c = base.get_config()\n'
+            '    c.train.num_updates = 10**400\n    return c',
+            ['train.num_updates', 'too large'],
+        ),
+        (
+            'from experiments import base\ndef get_config():\n    c = base.get_config()\n'
+            '    c.data.name = "\\0"\n    c.experiment = "\\ud800"\n    return c',
+            ['data.name', "'\\x00'"],
+        ),
+    ],
+)
+def test_a_config_file_that_gives_no_config_is_refused(text, words, tmp_path, refusal):
+    path = tmp_path / 'config.py'
+    path.write_text(text)
+    for overrides in ([], ['--config.seed=1']):
+        line = refusal(f'--config={path}', *overrides, f'--workdir={tmp_path / "run"}')
+        assert all(word in line for word in words), line
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_config_file_that_works_once_is_refused_where_it_is_read_again(tmp_path, refusal):
+    path = write_config(tmp_path / 'config.py', experiment='once')
+    mark = tmp_path / 'mark'
+    path.write_text(
+        f'import pathlib\npathlib.Path({str(mark)!r}).touch(exist_ok=False)\n{path.read_text()}'
+    )
+    line = refusal(f'--config={path}', '--mode=sweep', f'--workdir={tmp_path / "run"}')
+    assert 'FileExistsError' in line
+    mark.unlink()
+    assert 'FileExistsError' in refusal(f'--config={path}', '--config.sed=1')
+
+
+# What is refused
 
 
 REFUSALS = {
@@ -230,11 +356,29 @@ REFUSALS = {
     'sweep of an impossible value': (['--mode=sweep', '--sweep=data.num_pairs=0,4001'], ['sweep point', 'data.num_pairs=4001', 'at most']),
     'sweep of a file that is not there': (['--mode=sweep', '--sweep=points.txt'], ['--sweep', 'points.txt']),
     'sweep of an experiment without one': (['--config=experiments/base.py', '--mode=sweep'], ['--sweep', 'experiments/base.py']),
-    'unknown option of a cluster': (['--mode=sweep', '--sweep=seed=0', '--cluster=local', '--cluster_options=tiemout_min=3'], ['--cluster=local', 'tiemout_min']),
     'sweep without the mode': (['--sweep=seed=0,1'], ['--sweep', '--mode=sweep']),
     'sweep into a file': (['--mode=sweep', '--sweep=seed=0,1', '--workdir=README.md'], ['--workdir', 'README.md', 'sweep']),
     'summary of no sweep': (['--mode=summary', '--workdir=tests'], ['--workdir', 'tests', 'no sweep']),
-    'misspelt flag': (['--wrkdir=x'], ["'wrkdir'", 'workdir']),
+    'misspelt flag': (['--wrkdir=x'], ['--wrkdir', 'Did you mean --workdir?']),
+    'a hint at lambda': (['--lambda=0.5'], ['--lambda', 'Did you mean --config.objective.joint_weight?']),
+    'a field without config': (['--data.num_pairs=3'], ['--data.num_pairs', '--config.data.num_pairs']),
+    'the end of a field': (['--num_updates=3'], ['--num_updates', '--config.train.num_updates']),
+    'a field without its section': (['--config.num_pairs=3'], ['num_pairs', 'Did you mean data.num_pairs?']),
+    'a name without its file': (['--config=mnist5k'], ['--config: mnist5k', '--config=experiments/mnist5k.py']),
+    'a flag that was': (['--cluster=slurm'], ['--cluster', 'sbatch.sh']),
+    'another flag that was': (['--cluster_options=x=3'], ['--cluster_options', 'sbatch.sh']),
+    'a third flag that was': (['--nostacked'], ['--nostacked', '--jobs']),
+    'the flag of another mode': (['--split=test'], ['--split', '--mode=train', '--mode=encode']),
+    'a number too large': (['--config.model.hidden=1000000000000'], ['model.hidden', 'too large', 'at most']),
+    'a warm-up too long': (['--config.objective.kl_warmup=2147483648'], ['objective.kl_warmup', 'too large']),
+    'a halving too long': (['--config.optimizer.halving=2147483648'], ['optimizer.halving', 'too large']),
+    'a latent too large': (['--config.model.latent_dim=1000000000000'], ['model.latent_dim', 'too large']),
+    'a batch too large': (['--config.train.batch.x=1000000000000'], ['train.batch.x', 'too large']),
+    'too many samples': (['--config.objective.num_samples=1000000000'], ['objective.num_samples', 'too large']),
+    'a number of 5,000 digits': (['--config.model.strides=(1,' + '9' * 4000 + ')'], ['model.strides']),
+    'a name of 20,000 letters': (['--config.data.name=' + 'x' * 20000], ['data.name', 'at most 100 letters']),
+    'an experiment elsewhere': (['--config.experiment=../x'], ['experiment', "'../x'", 'letters, digits']),
+    'two configs and a field': (['--config=experiments/mnist5k.py', '--config=experiments/mnist5k.py', '--config.seed=1'], ['--config', 'allowed: one']),
     'wrong type': (['--config.train.num_updates=many'], ['config.train.num_updates', 'many']),
     'a fraction of an update': (['--config.train.num_updates=1.5'], ['config.train.num_updates', '1.5']),
     'no updates': (['--config.train.num_updates=0'], ['train.num_updates', '0', 'at least 1']),
@@ -250,7 +394,7 @@ REFUSALS = {
     'nothing to train on': (
         ['--config.data.num_pairs=0', '--config.train.batch.unpaired=0'], ['train.batch', 'trains on none']
     ),
-    'strides that do not fit': (['--config.model.strides=(2,2,2,2,2)'], ['model.strides', '1x2']),
+    'strides that do not fit': (['--config=experiments/mnist5k_conv.py', '--config.model.strides=(2,2,2,2,2)'], ['model.strides', '1x2']),
     'unknown objective': (['--config.objective.name=jont'], ['objective.name', 'jont', "'joint'"]),
     'unknown data set': (['--config.data.name=mnst'], ['data.name', 'mnst', "'mnist5k'"]),
     'unknown feed': (['--config.data.feed=pigeon'], ['data.feed', 'pigeon', "'tfdata'"]),
@@ -267,9 +411,6 @@ REFUSALS = {
         ['--config.model.network=autoregressive', '--config.model.feature_maps=1'], ['model.feature_maps', '1', 'at least 2']
     ),
     'stray word': (['objective.free_bits=1'], ['objective.free_bits=1', '--config.FIELD=VALUE']),
-    'a file that is not mnist.npz': (
-        ['--config.data.name=mnist', '--data_dir={bad}'], ['{bad}/mnist.npz', 'cannot be read']
-    ),
     'workdir that is a file': (['--workdir=README.md'], ['--workdir', 'README.md']),
     'workdir that cannot be': (['--workdir=README.md/run'], ['--workdir', 'README.md/run', 'cannot be written']),
     'workdir of something else': (['--workdir=tests'], ['--workdir', 'tests', 'not the folder of a run']),
@@ -278,24 +419,58 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize('case', REFUSALS)
-def test_bad_input_is_one_clear_line_and_exit_code_2(case, tmp_path):
-    (tmp_path / 'bad').mkdir()
-    (tmp_path / 'bad' / 'mnist.npz').write_bytes(b'PK not a zip file')
-    flags, words = ([w.format(bad=tmp_path / 'bad') for w in part] for part in REFUSALS[case])
+def test_bad_input_is_one_clear_line_and_exit_code_2(case, tmp_path, refusal):
+    arguments, words = REFUSALS[case]
     workdir = tmp_path / 'run'
-    given = [] if any(f.startswith('--workdir') for f in flags) else [f'--workdir={workdir}']
-    done = launch(*flags, *given)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    given = any(a.startswith('--workdir') for a in arguments)
+    line = refusal(*arguments, *([] if given else [f'--workdir={workdir}']))
     assert line.startswith('launch.py: ')
+    assert len(line) < 600
     for word in words:
         assert word in line
     assert not workdir.exists()
 
 
-def test_a_batch_that_the_devices_do_not_divide_is_refused(tmp_path):
-    environment = {**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=3'}
-    done = launch(f'--workdir={tmp_path / "run"}', env=environment)
+@pytest.mark.parametrize(
+    'case',
+    ['misspelt field', 'a number too large', 'a hint at lambda', 'unknown mode', 'eval of no run'],
+)
+def test_a_refusal_of_a_process_has_no_traceback(case, tmp_path):
+    arguments, words = REFUSALS[case]
+    done = start(f'--workdir={tmp_path / "run"}', *arguments)
     assert done.returncode == 2
-    assert 'train.batch.paired: 64 given; allowed: multiples of the 3 local devices' in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert all(word in line for word in words)
+    assert not done.stdout
+
+
+@pytest.mark.parametrize('flag', ['workdir', 'data_dir', 'out', 'images', 'config'])
+@pytest.mark.parametrize('name', ['x' * 300, 'runs/' + 'x' * 300, 'x/' * 3000])
+def test_names_that_no_file_may_have_are_refused(flag, name, refusal):
+    mode = {'out': ['--mode=eval'], 'images': ['--mode=translate']}.get(flag, [])
+    line = refusal(f'--{flag}={name}', *mode)
+    assert line.startswith(f'launch.py: --{flag}: ')
+    assert len(line) < 300
+
+
+def test_mnist_that_is_no_archive_is_refused(tmp_path, refusal):
+    (tmp_path / 'mnist.npz').write_bytes(b'PK not a zip file')
+    arguments = ['--config.data.name=mnist', f'--data_dir={tmp_path}', f'--workdir={tmp_path}/run']
+    assert f'{tmp_path}/mnist.npz: cannot be read' in refusal(*arguments)
+    assert not (tmp_path / 'run').exists()
+
+
+def test_mnist_that_is_nowhere_is_refused_without_a_network(tmp_path, refusal, monkeypatch):
+    monkeypatch.setattr(mnist, '_can_reach', lambda host: False)
+    arguments = ['--config.data.name=mnist', f'--data_dir={tmp_path}', f'--workdir={tmp_path}/run']
+    line = refusal(*arguments)
+    assert line.startswith('launch.py: --data_dir: ')
+    assert 'no network' in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_that_the_devices_do_not_divide_is_refused(tmp_path, refusal, monkeypatch):
+    monkeypatch.setattr(parallel, 'device_count', lambda: 3)
+    line = refusal(f'--workdir={tmp_path / "run"}')
+    assert 'train.batch.paired: 64 given; allowed: multiples of the 3 local devices' in line
     assert not (tmp_path / 'run').exists()

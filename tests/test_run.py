@@ -317,14 +317,14 @@ def test_what_cannot_begin_or_go_on_in_a_folder_is_refused(finished, tmp_path):
 
 # The other modes, and where they write
 
-REQUEST = measure.TranslationRequest('y', 'x', None, 3, 2)
+REQUEST = {'source': 'y', 'target': 'x', 'num_samples': 2, 'count': 3}
 MODES = {
-    'eval': (measure.evaluate_run, (), {'results.json'}),
-    'figures': (measure.draw, (), {'figures', 'tensorboard'}),
-    'encode': (measure.encode, ('validation',), {'latents_validation.npz'}),
-    'represent': (measure.represent, (), {'representation.json'}),
-    'quality': (measure.quality, (None, 10, 2), {'translation.json'}),
-    'translate': (measure.translate, (REQUEST,), {'translations.npz', 'translations.png'}),
+    'eval': (measure.evaluate_run, {}, {'results.json'}),
+    'figures': (measure.draw, {}, {'figures', 'tensorboard'}),
+    'encode': (measure.encode, {'split': 'validation'}, {'latents_validation.npz'}),
+    'represent': (measure.represent, {}, {'representation.json'}),
+    'quality': (measure.quality, {'num_samples': 2, 'count': 10}, {'translation.json'}),
+    'translate': (measure.translate, REQUEST, {'translations.npz', 'translations.png'}),
 }  # fmt: skip
 
 
@@ -342,11 +342,11 @@ def test_a_read_only_run_is_asked_for_out_and_writes_there_alone(
     before = times(finished)
     run_mode, arguments, names = MODES[mode]
     with pytest.raises(InputError, match='read-only.*--out=FOLDER'):
-        run_mode(CONFIG, finished, data, *arguments)
+        run_mode(CONFIG, finished, data, **arguments)
     out = tmp_path / 'new' / 'out'
     with process.lock(finished):  # of a training: what is only read needs none
         before = times(finished)
-        run_mode(CONFIG, finished, data, *arguments, out=out)
+        run_mode(CONFIG, finished, data, **arguments, out=out)
     assert {p.name for p in out.iterdir()} == {'.lock', 'log.txt'} | names
     assert times(finished) == before
 
@@ -373,7 +373,7 @@ def test_latents_and_translations_are_of_the_examples_asked_for(copy, data):
     with np.load(copy / 'latents_validation.npz') as latents:
         assert latents['mean_xy'].shape == latents['scale_x'].shape == (20, 3)
         assert latents['labels'].shape == (20,)
-    measure.translate(CONFIG, copy, data, REQUEST)
+    measure.translate(CONFIG, copy, data, **REQUEST)
     out = copy / 'translations' / 'y_to_x'
     with np.load(out / 'translations.npz') as made:
         assert made['names'].tolist() == [0, 6, 13]  # spread over the 20
@@ -382,7 +382,7 @@ def test_latents_and_translations_are_of_the_examples_asked_for(copy, data):
         assert (made['std'] > 0).all()
     before = times(out)
     with pytest.raises(InputError, match='not written over'):
-        measure.translate(CONFIG, copy, data, REQUEST)
+        measure.translate(CONFIG, copy, data, **REQUEST)
     assert times(out) == before
 
 
@@ -395,10 +395,10 @@ def test_translations_of_what_cannot_be_translated_are_refused(copy, data, tmp_p
         ({'images': images}, 'a.png cannot be read'),
     ]:
         with pytest.raises(InputError, match=words):
-            measure.translate(CONFIG, copy, data, REQUEST._replace(**fields), out)
+            measure.translate(CONFIG, copy, data, **{**REQUEST, **fields}, out=out)
     (copy / 'results.json').unlink()
     with pytest.raises(InputError, match='is not finished'):
-        measure.translate(CONFIG, copy, data, REQUEST, out)
+        measure.translate(CONFIG, copy, data, **REQUEST, out=out)
     assert not out.exists()
 
 

@@ -19,7 +19,7 @@ from mmvae.sweep import workers
 from mmvae.sweep.points import Sweep
 from mmvae.system import process
 from mmvae.types import InputError
-from tests.test_launch import ROOT, TINY, launch
+from tests.test_launch import ROOT, TINY, start
 
 BASE = base.get_config().to_dict()
 
@@ -361,7 +361,7 @@ def test_a_sweep_is_killed_and_goes_on(tmp_path):
         time.sleep(0.05)
     assert not any((p / 'results.json').exists() for p in points)
 
-    done = launch(*flags)
+    done = start(*flags)
     assert done.returncode == 0, done.stderr
     with (folder / 'summary.csv').open(newline='') as file:
         rows = {row['optimizer.learning_rate']: row for row in csv.DictReader(file)}

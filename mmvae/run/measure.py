@@ -14,7 +14,7 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -174,8 +174,8 @@ def represent(config: Config, workdir: Path, data: DataSet, out: Path | None = N
 
 
 def quality(
-    config: Config, workdir: Path, data: DataSet, data_dir: str | None, count: int,
-    num_samples: int, out: Path | None = None,
+    config: Config, workdir: Path, data: DataSet, num_samples: int, count: int = 1000,
+    data_dir: str | None = None, out: Path | None = None,
 ) -> None:  # fmt: skip
     """Writes translation.json, how good the translations of test examples are, and prints it.
 
@@ -212,21 +212,13 @@ def _write_rows(
     print(metrics.table(table(rows)))
 
 
-class TranslationRequest(NamedTuple):
-    """What to translate: `count` test examples (0: all), or a folder of images."""
-
-    source: str
-    target: str
-    images: Path | None
-    count: int
-    num_samples: int
-
-
 def translate(
-    config: Config, workdir: Path, data: DataSet, request: TranslationRequest,
-    out: Path | None = None,
+    config: Config, workdir: Path, data: DataSet, source: str, target: str, num_samples: int,
+    images: Path | None = None, count: int = 10, out: Path | None = None,
 ) -> None:  # fmt: skip
     """Writes translations.npz and translations.png to `out`, or to translations/ in the run.
+
+    Of a folder of images, or of `count` test examples, 0 for all.
 
     The arrays are those of `translation.Translation`; `names` has the files, or the places of the
     test examples in their split.
@@ -237,27 +229,26 @@ def translate(
     """
     model = run.build_model(config)
     run.require_finished(workdir)
-    source, target = request.source, request.target
     translation.check_direction(model, source, target)
     place = out or workdir / 'translations' / f'{source}_to_{target}'
     if os.path.lexists(place / 'translations.npz'):
         raise InputError(
             f'--out: {place} has translations, which are not written over; give another folder'
         )
-    if request.images is not None:
-        names, images = translation.read_images(request.images, model.modality(source))
+    if images is not None:
+        names, pixels = translation.read_images(images, model.modality(source))
         key = keys.fold(jax.random.key(config.eval.seed), keys.FIGURES)
-        index = np.arange(len(images))
+        index = np.arange(len(pixels))
     else:
-        chosen = evaluate.some_of(evaluate.examples_of(data, 'test'), request.count)
-        names, images, index = chosen.index, chosen.images[source], chosen.index
+        chosen = evaluate.some_of(evaluate.examples_of(data, 'test'), count)
+        names, pixels, index = chosen.index, chosen.images[source], chosen.index
         key = keys.evaluation_key(config.eval.seed, 'test')
     with run.at_work(workdir, out):
         params = run.best_checkpoint(config, model, workdir).state.evaluated
         example_keys = jax.vmap(lambda i: keys.fold(key, i))(index)
-        _log.info('translating %d images', len(images))
+        _log.info('translating %d images', len(pixels))
         translations = translation.translate(
-            model, params, images, example_keys, source, target, request.num_samples
+            model, params, pixels, example_keys, source, target, num_samples
         )
         place.mkdir(parents=True, exist_ok=True)
         modalities = model.modality(source), model.modality(target)

@@ -1,0 +1,182 @@
+"""What is wrong with a flag, the name of a file or a config file, and what was meant, in one line."""
+
+import difflib
+import os
+import re
+import runpy
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmvae.config import nearest, show
+from mmvae.types import InputError
+
+# Flags that were, and what replaces them.
+_REMOVED = {
+    'cluster': '--mode=sweep --script writes sbatch.sh, an array job for SLURM, to --workdir',
+    'cluster_options': 'edit the #SBATCH lines of sbatch.sh, which --mode=sweep --script writes',
+    'stacked': 'leave it out; --jobs is how many points of a sweep run at a time',
+}
+_SYMBOLS = {'lambda': 'objective.joint_weight', 'psi': 'objective.free_bits'}
+
+
+def check_flags(
+    mode: str, flags_of: Mapping[str, Collection[str]], common: Collection[str], flags: Any
+) -> None:
+    """Checks that the flags given are the mode's, and that folders have names that can be.
+
+    Args:
+      flags_of: mode -> its flags.
+      common: the flags of all modes.
+      flags: absl's FLAGS.
+
+    Raises:
+      InputError: they are not.
+    """
+    for name in {name: None for names in flags_of.values() for name in names}:
+        if flags[name].present and name not in common and name not in flags_of[mode]:
+            modes = [f'--mode={other}' for other, names in flags_of.items() if name in names]
+            raise InputError(f'--{name}: given with --mode={mode}; it is of {", ".join(modes)}')
+    for name in ('workdir', 'data_dir', 'images', 'out'):
+        check_path(name, flags[name].value)
+
+
+def check_path(flag: str, name: str | None) -> None:
+    """Checks that a file or folder may have this name, whether or not there is one.
+
+    Raises:
+      InputError: a part of it is too long, or has a character that no name may have.
+    """
+    try:
+        if max(map(len, os.fsencode(name or '.').split(b'/'))) > 255:
+            raise ValueError('file systems allow 255 letters')
+        os.lstat(name or '.')
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # whoever opens it says more
+    except (OSError, ValueError) as error:
+        reason = getattr(error, 'strerror', None) or error
+        raise InputError(f'--{flag}: {show(name)} cannot be a name ({reason})') from error
+
+
+def find_config(argv: Sequence[str], experiments: Path) -> str | None:
+    """The config file that argv names, the last of several; None without one.
+
+    Raises:
+      InputError: there is no such file, or it is not clear whose fields are set.
+    """
+    paths = []
+    for flag, following in zip(argv, [*argv[1:], ''], strict=True):
+        if match := re.fullmatch('--?config(=.*)?', flag, re.DOTALL):
+            paths.append(match[1][1:] if match[1] else following)
+    for path in paths:
+        if not os.path.isfile(path):  # a pipe would be waited for
+            known = [file.stem for file in experiments.glob('*.py')]
+            close = difflib.get_close_matches(Path(path).stem, known, n=1)
+            hint = f'. Did you mean --config={experiments.name}/{close[0]}.py?' if close else ''
+            raise InputError(
+                f'--config: {show(path)[1:-1]}: no such file; experiments are in {experiments}{hint}'
+            )
+    if len(paths) > 1 and any(re.match(r'--?(no)?config\.', arg) for arg in argv):
+        raise InputError(f'--config: {", ".join(paths)} given; allowed: one, where fields are set')
+    return paths[-1] if paths else None
+
+
+def read_experiment(path: str) -> dict[str, Any]:
+    """What a config file defines.
+
+    Raises:
+      InputError: it fails, or has no get_config().
+    """
+    try:
+        module = runpy.run_path(path)
+    except (Exception, SystemExit) as error:
+        raise _failed(path, error) from error
+    if not callable(module.get('get_config')):
+        raise InputError(f'--config: {path} does not define get_config()')
+    return module
+
+
+def check_config(path: str, config: Any) -> None:
+    """Checks that what get_config() gave is a config.
+
+    Raises:
+      InputError: it is something else.
+    """
+    if not hasattr(config, 'to_dict'):
+        raise InputError(
+            f'--config: get_config() of {path} gives {show(config)}; allowed: an '
+            'ml_collections.ConfigDict, as base.get_config() of the experiments gives it'
+        )
+
+
+def fault(error: BaseException, argv: Sequence[str], path: str, flags: Collection[str]) -> str:
+    """Why absl could not parse argv: an unknown flag, the config file at path, or a field.
+
+    Args:
+      flags: the names of all flags.
+    """
+    if isinstance(error, InputError):
+        return str(error)
+    try:
+        config = read_experiment(path)['get_config']()
+        check_config(path, config)
+    except InputError as reason:
+        return str(reason)
+    except (Exception, SystemExit) as reason:
+        return str(_failed(path, reason))
+    unknown = getattr(error, 'flagname', 'config.')
+    if not unknown.startswith('config.'):
+        return unknown_flag(unknown, list(flags), list(_fields(config)))
+    text = str(error).strip().splitlines() or [type(error).__name__]
+    return unknown_field(argv, config) or (
+        text[-1] if 'Traceback' in str(error) else ' '.join(text)
+    )
+
+
+def _failed(path: str, error: BaseException) -> InputError:
+    text = ' '.join(f'{type(error).__name__}: {error}'.split())
+    return InputError(f'--config: {path} failed: {text[:300]}')
+
+
+def unknown_flag(name: str, flags: Sequence[str], fields: Sequence[str]) -> str:
+    """What to say of a flag that there is none of."""
+    removed = name.removeprefix('no')
+    if removed in _REMOVED:
+        return f'--{name}: there is no such flag any more; {_REMOVED[removed]}'
+    field = _SYMBOLS.get(name) or _meant(name, fields)
+    close = difflib.get_close_matches(name, flags, n=1)
+    if not (field or close):
+        field = next(iter(difflib.get_close_matches(name, fields, n=1)), None)
+    meant = f'--config.{field}' if field else f'--{close[0]}' if close else None
+    hint = f'Did you mean {meant}?' if meant else '--help shows the flags'
+    return f'--{show(name)[1:-1]}: no such flag. {hint}'
+
+
+def unknown_field(argv: Sequence[str], config: Mapping[str, Any]) -> str | None:
+    """What to say of the first field in argv that the config does not have."""
+    for arg in argv:
+        match = re.match(r'--?config\.([^=]*)', arg)
+        section, names = config, match[1].split('.') if match else ()
+        for name in names:
+            if not hasattr(section, 'keys'):
+                return f'--config.{match[1]}: no such field; what is before .{name} has no fields'
+            if name not in section:
+                meant = _meant(match[1], list(_fields(config)))
+                hint = f'Did you mean {meant}?' if meant else nearest(name, section.keys())
+                return f'--config.{match[1]}: no field {name!r}. {hint}'
+            section = section[name]
+    return None
+
+
+def _meant(name: str, fields: Sequence[str]) -> str | None:
+    """The one field whose full name, or the end of it, is given."""
+    ends = [field for field in fields if f'.{field}'.endswith(f'.{name}')]
+    return ends[0] if len(ends) == 1 else None
+
+
+def _fields(config: Mapping[str, Any], prefix: str = '') -> Iterator[str]:
+    for name, value in config.items():
+        if hasattr(value, 'keys'):
+            yield from _fields(value, f'{prefix}{name}.')
+        else:
+            yield prefix + name
