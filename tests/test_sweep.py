@@ -343,7 +343,8 @@ def test_a_sweep_is_killed_and_goes_on(tmp_path):
     fields = [re.sub(r'=([a-z]\w*)$', r"='\1'", field) for field in fields]
     experiment.write_text('\n    '.join([
         'from experiments import base\ndef get_config():\n    config = base.get_config()', *fields,
-        "config.experiment = 'tiny'", 'config.train.num_updates = 1000', 'config.train.eval_every = 500',
+        "config.experiment = 'tiny'", "config.data.view = 'whole'", 'config.data.num_pairs = 0',
+        "config.objective.name = 'single'", 'config.train.num_updates = 1000', 'config.train.eval_every = 500',
         'return config\ndef sweep(add):', 'for rate in (0.001, 0.002):', "    add({'optimizer.learning_rate': rate})",
     ]))  # fmt: skip
     # Whichever way a flag is given, its processes train what sweep.json has.
@@ -372,9 +373,9 @@ def test_a_sweep_is_killed_and_goes_on(tmp_path):
         assert results['config']['experiment'] == 'tiny'
         assert row['status'] == 'finished'
         assert int(row['step']) == results['step']
-        assert float(row['test.joint_iw.mean']) == results['test']['joint_iw']['mean']
-        assert float(row['validation.joint_bound']) == pytest.approx(
-            results['validation']['joint_bound']['mean'], rel=1e-6
+        assert float(row['test.x_iw.mean']) == results['test']['x_iw']['mean']
+        assert float(row['validation.x_bound']) == pytest.approx(
+            results['validation']['x_bound']['mean'], rel=1e-6
         )
     log = (points[0] / 'log.txt').read_text()
     assert 'stopped by SIGTERM' in log

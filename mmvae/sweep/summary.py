@@ -24,7 +24,6 @@ from mmvae.types import InputError, RunError
 # Fields whose values are repetitions, to be averaged over.
 SEEDS = ('seed', 'data.seed')
 _AXES = ('objective.joint_weight', 'objective.free_bits')
-_PARTS = ('mean', 'stderr', 'n', 'samples')
 _WIDTH = 100  # of the table on the screen
 
 
@@ -182,7 +181,10 @@ def write(points: Sequence[Point], folder: Path) -> str:
             metrics.replacing(folder / 'summary.csv') as partial,
             partial.open('w', newline='') as file,
         ):
-            csv.writer(file).writerows(csv_rows(outcomes))
+            everything = [csv_row(o) for o in outcomes]
+            writer = csv.DictWriter(file, dict.fromkeys(itertools.chain(*everything)))
+            writer.writeheader()
+            writer.writerows(everything)
         paths = [folder / 'summary.csv', folder / 'summary.md', *draw(outcomes, folder)]
     except OSError as error:
         print(text)
@@ -190,20 +192,14 @@ def write(points: Sequence[Point], folder: Path) -> str:
     return '\n'.join([text, '', *map(str, paths)])
 
 
-def csv_rows(outcomes: Sequence[Outcome]) -> list[list[Any]]:
-    """Everything, unrounded: a row a point."""
-    validations = sorted({name for o in outcomes for name in o.validation})
-    tests = list(itertools.product(sorted({name for o in outcomes for name in o.test}), _PARTS))
-    rows = [[*outcomes[0].values, 'folder', 'status', 'step', 'chosen_by',
-             *(f'validation.{v}' for v in validations), *(f'test.{t}.{p}' for t, p in tests)]]  # fmt: skip
-    for o in outcomes:
-        rows.append([
-            *map(value_text, o.values.values()), o.point.workdir.name, o.status,
-            '' if o.step is None else o.step, o.bound,
-            *(o.validation.get(v, '') for v in validations),
-            *(o.test.get(t, {}).get(p, '') for t, p in tests),
-        ])  # fmt: skip
-    return rows
+def csv_row(o: Outcome) -> dict[str, Any]:
+    """Everything that is known of a point, unrounded."""
+    return {
+        **{field: value_text(value) for field, value in o.values.items()},
+        'folder': o.point.workdir.name, 'status': o.status, 'step': o.step, 'chosen_by': o.bound,
+        **{f'validation.{name}': value for name, value in sorted(o.validation.items())},
+        **{f'test.{n}.{part}': v for n, number in sorted(o.test.items()) for part, v in number.items()},
+    }  # fmt: skip
 
 
 def draw(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:

@@ -162,9 +162,9 @@ def _updates(point: Point) -> int:
     """Updates that a point has logged."""
     try:
         rows = metrics.read_metrics(point.workdir / 'metrics.jsonl')
-    except (InputError, ValueError):  # damaged: its own process says so
+        return rows[-1]['step'] if rows else 0
+    except (InputError, OSError, ValueError, TypeError, KeyError):  # its own process says so
         return 0
-    return rows[-1]['step'] if rows else 0
 
 
 _SCRIPT = """#!/bin/bash
