@@ -74,8 +74,8 @@ def test_bounds_of_different_objectives_are_not_compared(tmp_path):
 def test_a_summary_has_a_row_a_point_and_the_best_points_test_numbers(points, tmp_path):
     text = summary.write(points, tmp_path)
     assert '4 of 6 points finished' in text
-    assert 'Best by validation joint_bound, -10.00 nats at update 2 (finished):' in text
-    assert 'Best by validation translation, -37.00 nats at update 2 (update 3 of 1000):' in text
+    assert 'Best by validation joint_bound, -10.00 nats, at update 2 (finished):' in text
+    assert 'Best by validation translation, -37.00 nats, at update 2 (update 3 of 1000):' in text
     assert 'test joint_bound: -11.00 +- 0.50' in text
     with (tmp_path / 'summary.csv').open(newline='') as file:
         rows = list(csv.DictReader(file))

@@ -261,6 +261,20 @@ def test_a_point_that_another_process_trains_is_waited_for(run_all, tmp_path, ca
     assert capsys.readouterr().out.count('waiting for the process that is training') == 1
 
 
+def test_the_bar_is_not_full_while_a_point_is_measured(run_all, capfd):
+    code = """
+run = folder / 'sweep' / 'seed_0'
+run.mkdir()
+(run / 'metrics.jsonl').write_text('{"step": 1000, "kind": "updates"}\\n')
+time.sleep(1.5)
+"""
+    assert run_all(code) == {}
+    shown = capfd.readouterr().err
+    assert '999/1000' in shown
+    assert '0 of 1 points finished, 0 training, 1 measuring, 0 failed' in shown
+    assert '1000/1000' in shown.splitlines()[-1]
+
+
 # The script for a cluster
 
 

@@ -146,16 +146,17 @@ def rows_of(outcomes: Sequence[Outcome]) -> list[list[str]]:
 
 def best_text(outcomes: Sequence[Outcome]) -> str:
     """The best point by each number, and what it reaches on the test set."""
+    chosen = best(outcomes)
     lines = []
-    for name, o in best(outcomes).items():
-        value = o.validation['translation'] if name == 'translation' else o.score
-        lines.append(
-            f'Best by validation {name}, {value:.2f} nats at update {o.step} ({o.status}):'
-        )
+    for o in {id(o): o for o in chosen.values()}.values():
+        values = {**o.validation, o.bound: o.score}
+        by = [f'{name}, {values[name]:.2f} nats' for name, other in chosen.items() if other is o]
+        lines.append(f'Best by validation {", and ".join(by)}, at update {o.step} ({o.status}):')
         lines.append(f'  {o.point.workdir.name}')
-        ends = ('joint_bound', '_iw', '_translation', '_from_prior')
-        shown = [n for n in o.test if n.endswith(ends)]
-        lines += [f'  test {n}: {metrics.number(o.test[n])}' for n in shown]
+        shown = {o.bound, o.bound.replace('_bound', '_iw'), 'joint_bound', 'joint_iw'}
+        for name, number in sorted(o.test.items()):
+            if name in shown or name.endswith(('_translation', '_from_prior')):
+                lines.append(f'  test {name}: {metrics.number(number)}')
     return '\n'.join(lines)
 
 

@@ -147,7 +147,8 @@ def _run_all(
                     f'{finished} of {len(updates)} points finished, {len(running) - measuring} '
                     f'training, {measuring} measuring, {len(failed)} failed', refresh=False,
                 )  # fmt: skip
-                bar.update(sum(made.values()) - bar.n)
+                # One update short while it is measured: what is full is finished.
+                bar.update(sum(made.values()) - measuring - bar.n)
                 if (number := stop_request()) is not None:
                     raise Stopped(bar.n, number)
         finally:
