@@ -109,7 +109,7 @@ def test_the_table_fits_a_screen(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'text'),
     [('config.json', '{"data": '), ('results.json', ''), ('results.json', '[]'), ('metrics.jsonl', '{}\nnone\n'),
-     ('metrics.jsonl', '[1]\n'), ('results.json', None), ('config.json', None), ('metrics.jsonl', None)],
+     ('metrics.jsonl', '[1]\n'), ('metrics.jsonl', '{"step": 1, "kind": "validation", "joint_bound": "high"}\n'), ('results.json', None), ('config.json', None), ('metrics.jsonl', None)],
 )  # fmt: skip
 def test_a_damaged_point_is_named_and_hides_no_other(points, tmp_path, name, text):
     path = points[1].workdir / name

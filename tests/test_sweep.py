@@ -158,14 +158,17 @@ def test_the_folder_of_something_else_is_refused(tmp_path):
         prepare('seed=0', tmp_path)
     other = json.loads(json.dumps(BASE))
     other['data']['num_pairs'] = 100
-    (tmp_path / 'sweep.json').write_text(json.dumps({'base': other, 'points': []}))
+    (tmp_path / 'sweep.json').write_text(json.dumps({'base': other, 'points': [{}]}))
     with pytest.raises(InputError, match='data.num_pairs: 100 there, 500 here'):
         prepare('seed=0', tmp_path)
     with pytest.raises(InputError, match='holds no sweep'):
         sweeps.read_sweep(tmp_path / 'nothing')
 
 
-@pytest.mark.parametrize('text', ['', '{', '[]', '{}', '{"base": 1, "points": [1]}', '[' * 99_999])
+@pytest.mark.parametrize(
+    'text',
+    ['', '{', '[]', '{}', '{"base": 1, "points": [1]}', '{"base": {}, "points": []}', '[' * 99_999],
+)
 def test_a_damaged_sweep_is_refused_in_a_line_that_names_the_file(text, tmp_path):
     path = tmp_path / 'sweep.json'
     path.write_text(text)

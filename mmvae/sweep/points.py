@@ -246,12 +246,15 @@ def read_sweep(folder: Path) -> Sweep:
             raise ValueError('no file')
         tree = json.loads(path.read_text())
         base, overrides = dict(tree['base']), [dict(point) for point in tree['points']]
+        data_dir = tree.get('data_dir')
+        if not overrides or not isinstance(data_dir, str | None):
+            raise ValueError('no points, or no folder')
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(
             f'--workdir: {path} is damaged ({type(error).__name__}: {error}). Move it away, and the '
             'command that began the sweep writes it anew; its points stay'
         ) from error
-    return Sweep(base, tree.get('data_dir'), make_points(base, overrides, folder))
+    return Sweep(base, data_dir, make_points(base, overrides, folder))
 
 
 def prepare(

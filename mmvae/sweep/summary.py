@@ -71,25 +71,24 @@ def _read(point: Point, values: Mapping[str, Any]) -> Outcome:
         file = 'metrics.jsonl'
         rows = metrics.read_metrics(workdir / file)
         validations = [row for row in rows if row['kind'] == 'validation']
+        status = (
+            f'update {rows[-1]["step"]} of {config.train.num_updates}' if rows else 'not started'
+        )
+        status = 'finished' if run.is_trained(config, results) else status
+        outcome = Outcome(point, values, status, test=results['test'] if results else {})
+        if not validations:
+            return outcome
         scores = [evaluate.selection_bound(row, config) for row in validations]
-        last = rows[-1]['step'] if rows else 0
+        (bound, score), row = max(
+            zip(scores, validations, strict=True), key=lambda pair: pair[0][1]
+        )
+        validation = {name: v for name, v in row.items() if name.endswith('_bound')}
+        bounds = [v for name, v in validation.items() if name.startswith('translation_')]
+        means = {'translation_bound': bounds, 'translation': _translations(config, row)}
+        validation |= {name: sum(values) / len(values) for name, values in means.items() if values}
+        return outcome._replace(step=row['step'], bound=bound, score=score, validation=validation)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, InputError):
         return Outcome(point, values, f'damaged: {file}')
-    status = f'update {last} of {config.train.num_updates}' if rows else 'not started'
-    status = 'finished' if run.is_trained(config, results) else status
-    outcome = Outcome(point, values, status, test=results['test'] if results else {})
-    if not scores:
-        return outcome
-    best = max(range(len(scores)), key=lambda i: scores[i][1])
-    (bound, score), row = scores[best], validations[best]
-    validation = {name: v for name, v in row.items() if name.endswith('_bound')}
-    bounds = [v for name, v in validation.items() if name.startswith('translation_')]
-    if bounds:
-        validation['translation_bound'] = sum(bounds) / len(bounds)
-    translations = _translations(config, row)
-    if translations:
-        validation['translation'] = sum(translations) / len(translations)
-    return outcome._replace(step=row['step'], bound=bound, score=score, validation=validation)
 
 
 def _translations(config, row: Mapping[str, float]) -> list[float]:
