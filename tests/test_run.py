@@ -16,7 +16,7 @@ from mmvae import data as data_sets
 from mmvae.analysis import figures, representation, translation
 from mmvae.run import folder, measure, report
 from mmvae.system import parallel, process
-from mmvae.types import InputError, RunError
+from mmvae.types import InputError, Modality, RunError
 
 CONFIG = make_config(
     experiment='tiny', model__network='dense', data__limit=20, data__num_pairs=10,
@@ -39,14 +39,9 @@ def finished(data, tmp_path_factory):
     workdir = tmp_path_factory.mktemp('runs') / 'tiny'
     assert folder.prepare(CONFIG, workdir, None).modalities == data.modalities
     with pytest.MonkeyPatch.context() as patch:  # figures have tests of their own
-        patch.setattr(figures, 'draw_all', draw_none)
+        patch.setattr(figures, 'FIGURES', {})
         measure.train(CONFIG, workdir, data)
     return workdir
-
-
-def draw_none(model, params, examples, seed, path):
-    path.mkdir()
-    return []
 
 
 @pytest.fixture
@@ -82,19 +77,33 @@ def test_results_say_where_they_come_from(finished):
     assert command['command'] == results['command'] == process.command()
 
 
-def test_a_figure_that_raises_costs_no_number(data, tmp_path, monkeypatch, capsys):
-    def draw_all(*arguments):
+def test_a_figure_that_raises_costs_no_number_and_no_other_figure(
+    data, tmp_path, monkeypatch, capsys
+):
+    def fail(*arguments):
         raise ZeroDivisionError('float division\nby zero')
 
-    monkeypatch.setattr(figures, 'draw_all', draw_all)
-    measure.train(CONFIG, tmp_path / 'run', data)
-    assert folder.is_finished(CONFIG, tmp_path / 'run')
+    monkeypatch.setattr(
+        figures, 'FIGURES', {'samples': fail, 'traversal': figures.FIGURES['traversal']}
+    )
+    workdir = tmp_path / 'run'
+    measure.train(CONFIG, workdir, data)
+    assert folder.is_finished(CONFIG, workdir)
     assert 'joint_bound' in capsys.readouterr().out
-    assert 'no figures: ZeroDivisionError: float division by zero' in (
-        tmp_path / 'run' / 'log.txt'
-    ).read_text()  # fmt: skip
-    with pytest.raises(RunError, match='no figures'):
-        measure.draw(CONFIG, tmp_path / 'run', data)
+    message = 'figures that could not be drawn: samples: ZeroDivisionError: float division by zero'
+    assert message in (workdir / 'log.txt').read_text()
+    assert [p.name for p in (workdir / 'figures').iterdir()] == ['traversal.png']
+    with pytest.raises(RunError, match=message):
+        measure.draw(CONFIG, workdir, data)
+
+
+def test_ctrl_c_in_a_figure_ends_the_command(copy, data, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(figures, 'FIGURES', {'samples': interrupt})
+    with pytest.raises(KeyboardInterrupt):
+        measure.draw(CONFIG, copy, data)
 
 
 def test_a_finished_run_is_printed_and_not_touched(finished, data, capsys, monkeypatch):
@@ -107,8 +116,7 @@ def test_a_finished_run_is_printed_and_not_touched(finished, data, capsys, monke
 
 
 def test_a_finished_run_goes_on_with_more_updates(copy, data, monkeypatch):
-    monkeypatch.setattr(figures, 'draw_all', draw_none)
-    (copy / 'figures').rmdir()
+    monkeypatch.setattr(figures, 'FIGURES', {})
     (copy / 'representation.json').write_text('{}')  # of the checkpoint that was best
     more = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, num_updates=6))
     assert folder.prepare(more, copy, None).modalities
@@ -320,7 +328,7 @@ def test_what_cannot_begin_or_go_on_in_a_folder_is_refused(finished, tmp_path):
 REQUEST = {'source': 'y', 'target': 'x', 'num_samples': 2, 'count': 3}
 MODES = {
     'eval': (measure.evaluate_run, {}, {'results.json'}),
-    'figures': (measure.draw, {}, {'figures', 'tensorboard'}),
+    'figures': (measure.draw, {}, {'figures'}),
     'encode': (measure.encode, {'split': 'validation'}, {'latents_validation.npz'}),
     'represent': (measure.represent, {}, {'representation.json'}),
     'quality': (measure.quality, {'num_samples': 2, 'count': 10}, {'translation.json'}),
@@ -337,7 +345,7 @@ def test_a_read_only_run_is_asked_for_out_and_writes_there_alone(
     monkeypatch.setattr(representation, 'table', lambda rows: [('train', 'test')])
     monkeypatch.setattr(translation, 'quality', lambda *arguments: [])
     monkeypatch.setattr(translation, 'table', lambda rows: [('from', 'to')])
-    monkeypatch.setattr(figures, 'draw_all', draw_none)
+    monkeypatch.setattr(figures, 'FIGURES', {})
     forbid(monkeypatch, finished)
     before = times(finished)
     run_mode, arguments, names = MODES[mode]
@@ -455,6 +463,7 @@ def estimate(mean, stderr=0.5, samples=1):
     return {'mean': mean, 'stderr': stderr, 'n': 500, 'samples': samples}
 
 
+MODALITIES = (Modality('x', (14, 28, 1), description='top half'), Modality('y', (14, 28, 1)))
 TWO = {
     'joint_bound': estimate(-110.1), 'joint_iw': estimate(-104.2, samples=100),
     'joint_bound_iw_examples': {**estimate(-111.3), 'n': 50},
@@ -469,33 +478,38 @@ def results_of(test, train):
 
 def test_the_verdict_says_in_words_what_the_numbers_do():
     likely, translates, overfits = report.verdict(
-        results_of(TWO, {'joint_bound': estimate(-100.0)}), ['x', 'y']
+        results_of(TWO, {'joint_bound': estimate(-100.0)}), MODALITIES
     ).splitlines()
     assert 'at least -110.1 +- 0.5 nats' in likely
     assert 'with 100 samples it is -104.2 +- 0.5 for 50 examples whose bound is -111.3' in likely
-    assert 'Given x, y is predicted 12.1 nats better than by a z that ignores x' in translates
+    assert (
+        'Given x (top half), y is predicted 12.1 nats better than by a z that ignores it'
+        in translates
+    )
     assert '(75.0 against 87.1 nats)' in translates
     # 0.7 nats lie within twice the error of 0.7.
-    assert 'given y, x is predicted no better than by a z that ignores y' in translates
-    assert '10.1 nats better: that is overfitting' in overfits
+    assert 'given y, x (top half) is predicted no better than by a z that ignores it' in translates
+    assert '10.1 nats of overfitting' in overfits
 
 
 def test_the_verdict_does_without_what_is_not_there():
     without = {name: row for name, row in TWO.items() if not name.endswith('from_prior')}
-    text = report.verdict(results_of(without, {'joint_bound': estimate(-110.0)}), ['x', 'y'])
-    assert 'Given x, y is predicted with 75.0 nats;' in text
+    text = report.verdict(results_of(without, {'joint_bound': estimate(-110.0)}), MODALITIES)
+    assert 'Given x (top half), y is predicted with 75.0 nats;' in text
     assert 'no overfitting' in text
     single = {'x_bound': estimate(-90.0, None), 'x_iw': estimate(-86.0, None, 100)}
-    lines = report.verdict(results_of(single, {'x_bound': estimate(-89.0)}), ['x']).splitlines()
+    lines = report.verdict(
+        results_of(single, {'x_bound': estimate(-89.0)}), MODALITIES[:1]
+    ).splitlines()
     assert len(lines) == 2
     translation_alone = {'translation_xy_bound': estimate(-130.0),
                          'translation_yx_bound': estimate(-120.0)}  # fmt: skip
-    text = report.verdict(results_of(translation_alone, translation_alone), ['x', 'y'])
+    text = report.verdict(results_of(translation_alone, translation_alone), MODALITIES)
     assert 'at least -120.0' in text
 
 
 def test_the_table_has_beside_a_number_what_it_is_compared_with():
-    lines = report.table(results_of(TWO, {}), ['x', 'y']).splitlines()
+    lines = report.table(results_of(TWO, {}), MODALITIES).splitlines()
     (row,) = [line for line in lines if line.startswith('y_given_x_translation')]
     assert '-75.00' in row
     assert row.endswith('-87.10 ignoring x')

@@ -39,62 +39,83 @@ class Panel(NamedTuple):
     labels: Sequence[str] = ()
 
 
-def draw_all(
-    model: MultimodalVAE, params: Params, examples: Examples, seed: int, folder: Path
-) -> list[Path]:
-    """Writes every figure of a model; gives their paths.
-
-    reconstructions.png  test examples, and pictures of z given each subset of modalities
-    samples.png          test examples beside pictures of z from the prior, as figure 7.1 has them
-    completions.png      each modality's images from their upper halves
-    traversal.png        one example as each of its most informative latents changes
+def draw(
+    name: str, model: MultimodalVAE, params: Params, examples: Examples, seed: int, folder: Path
+) -> Path:
+    """Writes one of `FIGURES` to a folder, as NAME.png; gives its path.
 
     Args:
       examples: test examples: full rows of 10 in samples.png, the first 10 in the others.
       seed: of the evaluation; the examples are binarised as they are when measured.
     """
     test_key = keys.evaluation_key(seed, 'test')
-    key = functools.partial(keys.fold, jax.random.key(seed), keys.FIGURES)
-    folder.mkdir(exist_ok=True)
-    every = jax.vmap(
+    seen = jax.vmap(
         lambda pixels, i: observe(model.modalities, pixels, keys.fold(test_key, i))
     )(examples.images, examples.index)  # fmt: skip
-    seen = {n: a[:10] for n, a in every.items()}
-    whole = _scaled(model.modalities, seen)
-    rows = functools.partial(_rows, model.modalities)
-    kind = _kind(model)
+    key = keys.fold(jax.random.key(seed), keys.FIGURES, list(FIGURES).index(name))
+    path = folder / f'{name}.png'
+    _save(path, FIGURES[name](model, params, seen, key))
+    return path
 
-    panels = [Panel('test\nexamples', rows([whole]))]
+
+def _reconstruction_panels(model, params, seen, key) -> list[Panel]:
+    """Test examples, and pictures of z given each subset of modalities."""
+    seen = _first(seen)
+    whole = _scaled(model.modalities, seen)
+    panels = [Panel('test\nexamples', _rows(model.modalities, [whole]))]
     for source in model.subsets():
-        columns = reconstructions(model, params, seen, source, key(0), 6)
+        columns = reconstructions(model, params, seen, source, key, 6)
         titles = ' and '.join(model.modality(n).title for n in source)
-        title = f'given {titles}:\nthe {kind} of 6 draws of z'
-        panels.append(Panel(title, rows([{n: whole[n] for n in source}, *columns])))
-    drawn = _scaled(model.modalities, prior_samples(model, params, key(1), len(examples.index)))
-    beside = [
-        Panel('test examples', rows(_columns(_scaled(model.modalities, every)))),
-        Panel(f'the {kind} of z drawn from the prior', rows(_columns(drawn))),
-    ]
-    completed = []
-    for name, (columns, effective, count) in completions(model, params, seen, key(2), 6).items():
+        title = f'given {titles}:\nthe {_kind(model)} of 6 draws of z'
+        columns = [{n: whole[n] for n in source}, *columns]
+        panels.append(Panel(title, _rows(model.modalities, columns)))
+    return panels
+
+
+def _sample_panels(model, params, seen, key) -> list[Panel]:
+    """Test examples beside pictures of z from the prior, as figure 7.1 has them."""
+    count = len(next(iter(seen.values())))
+    return [
+        Panel(title, _rows(model.modalities, _columns(_scaled(model.modalities, images))))
+        for title, images in [
+            ('test examples', seen),
+            (f'the {_kind(model)} of z drawn from the prior', prior_samples(model, params, key, count)),
+        ]
+    ]  # fmt: skip
+
+
+def _completion_panels(model, params, seen, key) -> list[Panel]:
+    """Each modality's images from their upper halves."""
+    panels = []
+    completed = completions(model, params, _first(seen), key, 6)
+    for name, (columns, effective, count) in completed.items():
         modality = model.modality(name)
         title = (
             f'{modality.title}: the image, its upper half, and 6 completions of it;\n'
             f'z is chosen among {count:,} draws from the prior, of which about {effective:.0f} fit'
         )
-        completed.append(Panel(title, _rows([modality], columns)))
-    latents, columns = traversal(model, params, seen, key(3))
-    title = f'the {kind} of one example,\nas one latent goes from -3 to 3'
-    figures = {
-        'reconstructions': panels,
-        'samples': beside,
-        'completions': completed,
-        'traversal': [Panel(title, rows(columns), [f'latent {j}' for j in latents])],
-    }
-    paths = [folder / f'{name}.png' for name in figures]
-    for path, content in zip(paths, figures.values(), strict=True):
-        _save(path, content)
-    return paths
+        panels.append(Panel(title, _rows([modality], columns)))
+    return panels
+
+
+def _traversal_panels(model, params, seen, key) -> list[Panel]:
+    """One example as each of its most informative latents changes."""
+    latents, columns = traversal(model, params, _first(seen), key)
+    title = f'the {_kind(model)} of one example,\nas one latent goes from -3 to 3'
+    return [Panel(title, _rows(model.modalities, columns), [f'latent {j}' for j in latents])]
+
+
+# Name -> (model, params, what is seen of test examples, key) -> panels. The order gives the keys.
+FIGURES = {
+    'reconstructions': _reconstruction_panels,
+    'samples': _sample_panels,
+    'completions': _completion_panels,
+    'traversal': _traversal_panels,
+}
+
+
+def _first(seen: Mapping[str, Array]) -> dict[str, Array]:
+    return {n: a[:10] for n, a in seen.items()}
 
 
 def _kind(model: MultimodalVAE) -> str:

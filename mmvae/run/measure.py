@@ -68,7 +68,7 @@ def train(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
         if not is_trained:
             try:
                 _draw(config, workdir, data, workdir)
-            except RunError as error:  # the numbers do not need them
+            except (RunError, OSError) as error:  # the numbers do not need them
                 _log.warning('%s', error)
 
 
@@ -129,15 +129,26 @@ def _draw(config: Config, workdir: Path, data: DataSet, folder: Path) -> None:
     best = run.best_checkpoint(config, model, workdir)
     shown = np.arange(min(100, len(data.splits['test'].labels)))
     examples = evaluate.examples_of(data, 'test', shown)
-    _log.info('drawing figures')
-    try:
-        paths = figures.draw_all(
-            model, best.state.evaluated, examples, config.eval.seed, folder / 'figures'
-        )
+    place = folder / 'figures'
+    place.mkdir(exist_ok=True)
+    paths, failures = [], []
+    with metrics.progress_bar(len(figures.FIGURES), 0, 'figures', 'drawing') as bar:
+        for name in figures.FIGURES:
+            bar.set_postfix_str(name)
+            try:
+                paths.append(
+                    figures.draw(
+                        name, model, best.state.evaluated, examples, config.eval.seed, place
+                    )
+                )
+            except Exception as error:  # the others do not need it
+                failures.append(f'{name}: {type(error).__name__}: {run.one_line(error)}')
+            bar.update()
+    if paths:
         metrics.show_figures(folder, best.step, paths)
-    except Exception as error:
-        raise RunError(f'no figures: {type(error).__name__}: {run.one_line(error)}') from error
-    _log.info('figures are in %s', folder / 'figures')
+    if failures:
+        raise RunError(f'figures that could not be drawn: {"; ".join(failures)}')
+    _log.info('figures are in %s', place)
 
 
 def encode(
