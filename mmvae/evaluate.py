@@ -272,12 +272,12 @@ def latents(
         example_key = keys.fold(key, index)
         seen = observe(model.modalities, pixels, example_key)
         out = {}
-        for number, given in enumerate(model.subsets()):
-            if set(given) <= set(seen):
-                x = {n: seen[n] for n in given}
+        for number, source in enumerate(model.subsets()):
+            if set(source) <= set(seen):
+                x = {n: seen[n] for n in source}
                 q = model.apply({'params': params}, x, method='encode')
                 z = q.sample(keys.fold(example_key, keys.SAMPLE, number))
-                name = ''.join(given)
+                name = ''.join(source)
                 out |= {f'mean_{name}': q.mean, f'scale_{name}': q.scale, f'sample_{name}': z}
         return out
 

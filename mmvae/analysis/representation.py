@@ -51,11 +51,11 @@ def classify(
             f'--mode=represent: the modalities are {shapes}; wanted: several of one shape'
         )
     split = data.splits['test']
-    known_of = {}
+    rows_of = {}  # those that each classifier learns from
     for source in names:
-        own = data.streams.get((source,), ())
-        known_of[source] = np.sort(own if len(own) else data.streams[names])
-        labels = data.splits['train'].labels[known_of[source]]
+        unpaired = data.streams.get((source,), ())
+        rows_of[source] = np.sort(unpaired if len(unpaired) else data.streams[names])
+        labels = data.splits['train'].labels[rows_of[source]]
         if unseen := sorted({*split.labels.tolist()} - {*labels.tolist()}):
             raise InputError(
                 f'--mode=represent: the digits {", ".join(map(str, unseen))} are tested on, and '
@@ -65,11 +65,10 @@ def classify(
     test = _representations(model, params, evaluate.examples_of(data, 'test'), 'test', seed,
                             batch_size)  # fmt: skip
     rows = []
-    for source, known in known_of.items():
-        images = data.splits['train'].images[source][known]
-        examples = Examples({source: images}, known)
+    for source, index in rows_of.items():
+        examples = Examples({source: data.splits['train'].images[source][index]}, index)
         train = _representations(model, params, examples, 'train', seed, batch_size)
-        labels = data.splits['train'].labels[known]
+        labels = data.splits['train'].labels[index]
         for method, kind, make, seeds in _METHODS:
             correct = {target: [] for target in names}
             for classifier_seed in range(seeds):

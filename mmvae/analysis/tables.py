@@ -45,7 +45,7 @@ def read_results(folder: Path) -> Results:
     Raises:
       InputError: a file cannot be read, or two are of one experiment.
     """
-    found = {}
+    by_name = {}
     for path in sorted(folder.glob('*.json')):
         try:
             results = json.loads(path.read_text())
@@ -53,10 +53,10 @@ def read_results(folder: Path) -> Results:
             (part,) = {*_PARTS} & {*results}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f'{path}: not the results of a run ({error!r})') from error
-        if part in found.setdefault(name, {}):
+        if part in by_name.setdefault(name, {}):
             raise InputError(f'{path}: a second result of {name}; keep one in {folder}')
-        found[name][part] = results
-    return found
+        by_name[name][part] = results
+    return by_name
 
 
 def table_7_1(results: Results) -> Rows:
@@ -123,60 +123,53 @@ def table_translation(results: Results) -> Rows:
     return rows
 
 
-def _label(name: str, found: Mapping[str, Any]) -> str:
-    return f'{name}, {found["config"]["model"]["feature_maps"]} maps, {found["step"]} updates'
+def _label(name: str, result: Mapping[str, Any]) -> str:
+    return f'{name}, {result["config"]["model"]["feature_maps"]} maps, {result["step"]} updates'
 
 
 def _coloured(results: Results, part: str) -> list[str]:
     """The experiments on coloured MNIST that have this part."""
-    named = sorted(n for n in results if n.startswith('coloured_mnist') and part in results[n])
-    for name in named:
-        wanted = {'name': 'mnist', 'view': 'coloured', 'limit': 0, 'edge_colours': 'separate'}
-        _require_data(name, results[name][part], 'coloured digits', wanted)
-    return named
+    names = sorted(n for n in results if n.startswith('coloured_mnist') and part in results[n])
+    for name in names:
+        _require_data(name, results[name][part], 'coloured digits', view='coloured',
+                      edge_colours='separate')  # fmt: skip
+    return names
 
 
-def _require_data(name: str, found: Mapping[str, Any], what: str, wanted: dict[str, Any]) -> None:
-    data = found['config']['data']
-    seen = {field: data[field] for field in wanted}
-    if seen != wanted:
+def _require_data(name: str, result: Mapping[str, Any], what: str, **fields: Any) -> None:
+    """Checks that a result is of all of MNIST, seen so."""
+    fields |= {'name': 'mnist', 'limit': 0}
+    seen = {field: result['config']['data'][field] for field in fields}
+    if seen != fields:
         raise InputError(f'the result of {name} is not of all {what}, but of {seen}')
 
 
-def _whole_digits(name: str, results: Mapping[str, Any]) -> tuple[Mapping, Mapping, int]:
+def _whole_digits(name: str, result: Mapping[str, Any]) -> tuple[Mapping, Mapping, int]:
     """The bound and the estimate on test digits, and the updates that were made."""
     try:
-        test = results['test']
-        wanted = {'name': 'mnist', 'view': 'whole', 'limit': 0}
-        _require_data(name, results, 'whole digits of mnist', wanted)
-        found = test['x_bound'], test['x_iw'], results['updates']
+        _require_data(name, result, 'whole digits of mnist', view='whole')
+        return result['test']['x_bound'], result['test']['x_iw'], result['updates']
     except (KeyError, TypeError) as error:
         raise InputError(
             f'the result of {name} is not one of a single modality ({error!r})'
         ) from error
-    return found
 
 
 def show(folder: Path, as_markdown: bool) -> str:
     """The tables of the thesis with the results in a folder, as text or Markdown."""
     results = read_results(folder)
     try:
-        tables = _tables(results)
+        tables = {
+            'Table 7.1: lower bounds on log p(x), MNIST test set': table_7_1(results),
+            'Table 7.2: accuracy on coloured MNIST, per cent; x solid digits, y edge maps':
+                table_7_2(results),
+            'Translations of coloured MNIST, shares and sizes in [0, 1]':
+                table_translation(results),
+        }  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f'{folder}: a result there is not complete ({error!r})') from error
     write = markdown if as_markdown else metrics.table
     return '\n\n'.join(f'{title}\n\n{write(rows)}' for title, rows in tables.items())
-
-
-def _tables(results: Results) -> dict[str, Rows]:
-    """Title -> rows."""
-    return {
-        'Table 7.1: lower bounds on log p(x), MNIST test set': table_7_1(results),
-        'Table 7.2: accuracy on coloured MNIST, per cent; x solid digits, y edge maps': table_7_2(
-            results
-        ),
-        'Translations of coloured MNIST, shares and sizes in [0, 1]': table_translation(results),
-    }
 
 
 def markdown(rows: Iterable[Sequence[str]]) -> str:

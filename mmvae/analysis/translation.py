@@ -186,12 +186,12 @@ def quality(
         for source in model.names:
             if source == target:
                 continue
-            made = translate(
+            translated = translate(
                 model, params, test.images[source], example_keys, source, target, num_samples,
                 batch_size,
             )  # fmt: skip
             modality = model.modality(target)
-            samples = np.asarray(modality.scaled(made.samples))
+            samples = np.asarray(modality.scaled(translated.samples))
             real = test.images[target] / 255.0
             flat = samples.reshape(-1, *samples.shape[2:])
             per_input = lambda a, s=num_samples: a.reshape(-1, s).mean(1)  # noqa: E731
@@ -204,9 +204,9 @@ def quality(
                 'sharpness_real': _sharpness(real),
             }  # fmt: skip
             if modality.shape[-1] == 3:
-                wanted = coloured_mnist.colour_of(test.images[target], target)
-                given = coloured_mnist.colour_of(flat, target)
-                measured['colour'] = per_input(given == np.repeat(wanted, num_samples))
+                right = coloured_mnist.colour_of(test.images[target], target)
+                colours = coloured_mnist.colour_of(flat, target)
+                measured['colour'] = per_input(colours == np.repeat(right, num_samples))
             means = Means()
             means.add({name: np.float64(values) for name, values in measured.items()})
             rows.append({'source': source, 'target': target, **means.report(samples=num_samples)})

@@ -151,15 +151,15 @@ class AutoregressiveDecoder(nn.Module):
 
     def masked_layers(self) -> list[tuple[int, tuple[Array, Array]]]:
         """Of each masked layer in order: how many diagonals it looks back, and its weights."""
-        found = []
+        layers = []
 
         def layer(module, u):
-            found.append((module.lags(), module.weights()))
+            layers.append((module.lags(), module.weights()))
             return jnp.zeros((*u.shape[:-1], module.features))
 
         nothing = jnp.zeros((1, 1, self.feature_maps))
         self.outputs([nothing] * self.blocks, jnp.zeros((1, 1, self.modality.shape[-1])), layer)
-        return found
+        return layers
 
 
 class Draw(NamedTuple):

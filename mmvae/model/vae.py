@@ -103,11 +103,11 @@ class MultimodalVAE(nn.Module):
     def _check_shapes(self, x: Observed) -> None:
         batches = {name: jnp.shape(a)[:-3] for name, a in x.items()}
         for name, batch in batches.items():
-            given, shape = jnp.shape(x[name]), self.modality(name).shape
-            if given[-3:] != shape or len(batch) > 1:
+            shape, allowed = jnp.shape(x[name]), self.modality(name).shape
+            if shape[-3:] != allowed or len(batch) > 1:
                 raise InputError(
-                    f'modality {name}: an array of shape {given} given; allowed: {shape} of one '
-                    f'example, (B, {str(shape)[1:]} of a batch'
+                    f'modality {name}: an array of shape {shape} given; allowed: {allowed} of one '
+                    f'example, (B, {str(allowed)[1:]} of a batch'
                 )
         if len({*batches.values()}) > 1:
             raise InputError(f'modalities with batches of {batches} given; allowed: equal ones')
@@ -230,10 +230,10 @@ def pictures(
     if key.ndim == 0:
         key = jax.vmap(functools.partial(keys.fold, key))(jnp.arange(len(z)))
     for name in names:
-        own_key = jax.vmap(keys.fold, in_axes=(0, None))(key, model.names.index(name))
-        network, own = generator(model, params, name)
-        draw = autoregressive.prepare(network, own, z, own_key)
-        images[name] = autoregressive.sample(network, own, draw).images
+        noise_keys = jax.vmap(keys.fold, in_axes=(0, None))(key, model.names.index(name))
+        network, its_params = generator(model, params, name)
+        draw = autoregressive.prepare(network, its_params, z, noise_keys)
+        images[name] = autoregressive.sample(network, its_params, draw).images
     return images
 
 
