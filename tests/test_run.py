@@ -111,7 +111,9 @@ def test_a_finished_run_is_printed_and_not_touched(finished, data, capsys, monke
     with process.lock(finished):  # of a process at work there
         before = times(finished)
         measure.train(CONFIG, finished, data)
-    assert f'{finished} is finished' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f'{finished} is finished' in printed
+    assert 'joint_bound' in printed
     assert times(finished) == before
 
 
@@ -438,12 +440,14 @@ def test_a_loaded_model_translates(finished):
 @pytest.mark.parametrize(
     ('x', 'words'),
     [
-        ({}, 'no modality given; wanted: any of x, y'),
-        ({'x': np.full((14, 28, 1), 255, np.uint8)}, 'x has the value 255; wanted: .* 0 to 1'),
-        ({'y': np.full((2, 14, 28, 1), np.nan)}, 'y has the value nan'),
-        ({'y': np.full((2, 14, 28, 1), 0.5)}, 'y has the value 0.5'),
-        ({'x': np.full((14, 28, 1), -1)}, 'x has the value -1'),
-        ({'x': np.full((14, 28, 1), 'a')}, 'x is of type <U1'),
+        ({}, 'no modality given; allowed: one or more of x, y'),
+        ({'x': np.full((14, 28, 1), 255, np.uint8)}, 'modality x: 255 given; allowed: .* 0 to 1'),
+        ({'y': np.full((2, 14, 28, 1), np.nan)}, 'modality y: nan given'),
+        ({'y': np.full((2, 14, 28, 1), 0.5)}, 'modality y: 0.5 given'),
+        ({'x': np.full((14, 28, 1), -1)}, 'modality x: -1 given'),
+        ({'x': np.full((14, 28, 1), 'a')}, 'modality x: a given'),
+        ({'w': np.zeros((14, 28, 1))}, "modality 'w' given; allowed: x, y"),
+        ({'x': np.zeros((28, 28, 1))}, r'modality x: .* shape \(28, 28, 1\) given; allowed: \(14'),
     ],
 )
 def test_values_that_the_model_never_saw_are_refused(x, words, finished):
@@ -451,9 +455,11 @@ def test_values_that_the_model_never_saw_are_refused(x, words, finished):
         mmvae.load(finished).encode(x)
 
 
-def test_a_latent_that_is_not_finite_is_refused(finished):
+def test_a_latent_or_a_name_that_cannot_be_decoded_is_refused(finished):
     with pytest.raises(InputError, match='not finite'):
         mmvae.load(finished).decode(np.full(3, np.inf))
+    with pytest.raises(InputError, match="modality 'w' given; allowed: x, y"):
+        mmvae.load(finished).decode(np.zeros(3), ['w'])
 
 
 # The verdict

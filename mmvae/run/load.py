@@ -7,11 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mmvae.config import Config
-from mmvae.model.distributions import DiagonalGaussian, Likelihood
-from mmvae.model.posteriors import FlowPosterior
-from mmvae.model.vae import MultimodalVAE
+from mmvae.model.distributions import Likelihood
+from mmvae.model.vae import MultimodalVAE, Posterior
 from mmvae.run import folder
-from mmvae.types import Array, InputError, Params
+from mmvae.types import Array, InputError, Modality, Params
 
 
 class TrainedModel(NamedTuple):
@@ -21,7 +20,7 @@ class TrainedModel(NamedTuple):
     params: Params
     config: Config
 
-    def encode(self, x: Mapping[str, Array]) -> DiagonalGaussian | FlowPosterior:
+    def encode(self, x: Mapping[str, Array]) -> Posterior:
         """q(z | x), of mean and scale [(B), D], given the modalities in x.
 
         Args:
@@ -32,10 +31,10 @@ class TrainedModel(NamedTuple):
             its modality.
         """
         if not x:
-            raise InputError(f'encode: no modality given; wanted: any of {self._names()}')
+            names = ', '.join(self.model.names)
+            raise InputError(f'no modality given; allowed: one or more of {names}')
         for name, values in x.items():
-            if name in self.model.names:
-                self._check_values(name, np.asarray(values))
+            _check_values(self.model.modality(name), np.asarray(values))
         return self.model.apply({'params': self.params}, x, method='encode')
 
     def decode(self, z: Array, names: Sequence[str] | None = None) -> dict[str, Likelihood]:
@@ -45,24 +44,19 @@ class TrainedModel(NamedTuple):
           InputError: a name or the shape of z is not the model's, or z is not finite.
         """
         if not np.isfinite(np.asarray(z, np.float32)).all():
-            raise InputError('decode: z has values that are not finite')
+            raise InputError('z: values that are not finite given; allowed: finite ones')
         return self.model.apply({'params': self.params}, z, names, method='decode')
 
-    def _check_values(self, name: str, values: np.ndarray) -> None:
-        top = self.model.modality(name).num_values - 1
-        wanted = f'whole numbers from 0 to {top}'
-        if top == 1:
-            wanted += ', as in pixels > 127: the model saw grey levels drawn as binary ones'
-        if values.dtype.kind not in 'biuf':
-            raise InputError(f'encode: {name} is of type {values.dtype}; wanted: {wanted}')
-        bad = ~((values >= 0) & (values <= top) & (values == np.round(values)))
-        if bad.any():
-            raise InputError(
-                f'encode: {name} has the value {values[bad].flat[0]}; wanted: {wanted}'
-            )
 
-    def _names(self) -> str:
-        return ', '.join(self.model.names)
+def _check_values(modality: Modality, values: np.ndarray) -> None:
+    top = modality.num_values - 1
+    allowed = f'whole numbers from 0 to {top}'
+    if top == 1:
+        allowed += ', as in pixels > 127: the model saw grey levels drawn as binary ones'
+    is_number = values.dtype.kind in 'biuf'
+    bad = values[~((values >= 0) & (values <= top) & (values % 1 == 0))] if is_number else values
+    if bad.size:
+        raise InputError(f'modality {modality.name}: {bad.flat[0]} given; allowed: {allowed}')
 
 
 def load(workdir: str | Path) -> TrainedModel:

@@ -51,6 +51,8 @@ def train(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
     results = run.read_results(workdir)
     if run.is_finished(config, workdir):
         print(f'{workdir} is finished.\n{report.text(results, workdir)}')
+        if not (workdir / 'figures').is_dir():
+            print('Its figures were not drawn: --mode=figures draws them.')
         return
     with run.at_work(workdir):
         if results is None and os.path.lexists(workdir / 'results.json'):
