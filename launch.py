@@ -3,7 +3,6 @@
 python launch.py [--config=experiments/FILE.py] [--config.FIELD=VALUE ...] [--mode=MODE] ...
 """
 
-import functools
 import os
 import pkgutil
 import signal
@@ -54,11 +53,8 @@ flags.DEFINE_string('source', 'x', 'The modality that is given; default x.')
 flags.DEFINE_string('target', 'y', 'The modality that is made of it; default y.')
 flags.DEFINE_string('images', None, 'Folder of PNG or JPEG files, instead of test examples.')
 flags.DEFINE_integer(
-    'count',
-    None,
-    'How many test examples, 0 for all; default 10 to translate, 1000 for quality.',
-    0,
-)
+    'count', None, 'How many test examples, 0 for all; default 10 to translate, 1000 for quality.', 0
+)  # fmt: skip
 flags.DEFINE_integer('num_samples', 8, 'Translations of each example; default 8.', 1, 10_000)
 flags.DEFINE_string(
     'sweep', None, "The points: 'FIELD=VALUE,VALUE;FIELD=...' for all combinations, or a file of "
@@ -100,6 +96,7 @@ def main(argv):
 
 def dispatch(name):
     """Reads the config, loads the data and does what the mode says."""
+    from mmvae.config import override
     from mmvae.run import explain
     from mmvae.run import folder as run
 
@@ -119,10 +116,8 @@ def dispatch(name):
         function(tree, workdir, experiment, Path(__file__).resolve(), **values)
     else:
         if name != 'train' and workdir and FLAGS['config'].using_default_value:
-            tree = run.read_config(workdir).to_dict()  # the run's own config, and the overrides
-            for field, value in config_flags.get_override_values(FLAGS['config']).items():
-                *sections, last = field.split('.')
-                functools.reduce(dict.__getitem__, sections, tree)[last] = value
+            overrides = config_flags.get_override_values(FLAGS['config'])
+            tree = override(run.read_config(workdir).to_dict(), overrides)
         config = run.resolve(tree)
         workdir = workdir or run.default_workdir(config)
         function(config, workdir, run.prepare(config, workdir, FLAGS.data_dir, name), **values)

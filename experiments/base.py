@@ -21,8 +21,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.edge_colours = 'separate'  # of coloured MNIST, or 'mixed'
     config.data.train_digits = ()  # () for all
     config.data.test_digits = ()
-    # How minibatches reach the devices; None is 'tfdata' where TensorFlow is installed, else
-    # 'resident'. Both give the same bytes.
+    # How minibatches reach the devices: 'resident', 'tfdata', or None for what suits the data
+    # set. Both give the same bytes.
     config.data.feed = config_dict.placeholder(str)
 
     config.model = ml_collections.ConfigDict()
@@ -39,7 +39,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.objective = ml_collections.ConfigDict()
     config.objective.name = 'joint'
-    # lambda; None is 0.3 for the joint objective, 1 for the translation objective
+    # lambda; None is what `mmvae.objectives.OBJECTIVES` has for the objective
     config.objective.joint_weight = config_dict.placeholder(float)
     config.objective.free_bits = 0.0  # psi, nats a latent dimension
     config.objective.num_samples = 1  # S

@@ -8,6 +8,7 @@ is an `InputError` that names the field.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import functools
@@ -147,7 +148,7 @@ class TrainConfig:
 class EvalConfig:
     batch_size: int = whole(1, 100_000)
     train_examples: int = whole(1)  # how many pairs are tracked beside the validation set
-    iw_samples: int = whole(1)  # K of the importance-weighted estimates
+    iw_samples: int = whole(1, 1_000_000)  # K of the importance-weighted estimates
     iw_examples: int = whole()  # test examples they are made on; 0 for all
     iw_chunk: int = whole(1, 100_000)  # samples decoded at a time for a batch
     seed: int = whole(default=0)  # binarisation and samples of every evaluation
@@ -197,6 +198,26 @@ def parse(tree: Mapping[str, Any]) -> Config:
       InputError: a field is unknown, missing, of a wrong type or out of its range.
     """
     return _parse(Config, tree, '')
+
+
+def override(tree: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a nested dict in which some fields, as 'data.num_pairs', have other values.
+
+    Raises:
+      InputError: there can be no such field.
+    """
+    tree = copy.deepcopy(dict(tree))
+    for field, value in fields.items():
+        if not re.fullmatch(r'[A-Za-z][\w.]{0,99}', field, re.ASCII):
+            raise InputError(f'config field {show(field)}: unknown')
+        *sections, name = field.split('.')
+        section = tree
+        for part in sections:
+            section = section.setdefault(part, {})
+            if not isinstance(section, dict):
+                raise InputError(f'config field {field}: unknown; {part} has no fields')
+        section[name] = value
+    return tree
 
 
 def differences(old: Config, new: Config, measuring: bool = False) -> list[str]:

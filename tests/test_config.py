@@ -219,3 +219,15 @@ def test_the_feed_left_open_is_the_data_sets_own(monkeypatch):
     assert resolve(tree).data.feed == 'resident'
     tree.data.feed = 'tfdata'
     assert resolve(tree).data.feed == 'tfdata'
+
+
+def test_fields_are_overridden_in_a_copy():
+    tree = {'data': {'num_pairs': 3}, 'seed': 0}
+    overrides = {'data.num_pairs': 4, 'train.batch.x': 5}
+    assert config_module.override(tree, overrides) == {
+        'data': {'num_pairs': 4}, 'seed': 0, 'train': {'batch': {'x': 5}}
+    }  # fmt: skip
+    assert tree == {'data': {'num_pairs': 3}, 'seed': 0}
+    for field, message in [('seed.x', 'seed has no fields'), ('a\ud800', 'unknown')]:
+        with pytest.raises(InputError, match=message):
+            config_module.override(tree, {field: 1})

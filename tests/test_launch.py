@@ -304,6 +304,19 @@ def test_the_config_that_absl_parsed_is_the_one_that_is_run(tmp_path, monkeypatc
             assert flag.using_default_value == is_default
 
 
+def test_the_points_of_a_sweep_start_from_the_config_that_absl_parsed(tmp_path, run):
+    one, other = (write_config(tmp_path / f'{n}.py', experiment=n) for n in ('one', 'other'))
+    flagfile = tmp_path / 'flags'
+    flagfile.write_text(f'--config={other}\n')
+    for number, flag in enumerate((f'--config={other}', f'--flagfile={flagfile}')):
+        folder = tmp_path / str(number)
+        sweep = ['--mode=sweep', '--sweep=seed=0,1', '--script', f'--workdir={folder}']
+        done = run(f'--config={one}', flag, *sweep)
+        assert done.returncode == 0, done.stderr
+        assert json.loads((folder / 'sweep.json').read_text())['base']['experiment'] == 'other'
+        assert str(one) not in Path(done.stdout.strip()).read_text()
+
+
 @pytest.mark.parametrize(
     ('text', 'words'),
     [

@@ -127,10 +127,10 @@ def fault(error: BaseException, argv: Sequence[str], path: str, flags: Collectio
     unknown = getattr(error, 'flagname', 'config.')
     if not unknown.startswith('config.'):
         return unknown_flag(unknown, list(flags), list(_fields(config)))
-    text = str(error).strip().splitlines() or [type(error).__name__]
-    return unknown_field(argv, config) or (
-        text[-1] if 'Traceback' in str(error) else ' '.join(text)
-    )
+    text = ' '.join(str(error).split()) or type(error).__name__
+    if 'Traceback' in text:
+        text = str(error).strip().splitlines()[-1]
+    return unknown_field(argv, config) or text[:300]
 
 
 def _failed(path: str, error: BaseException) -> InputError:
@@ -171,7 +171,7 @@ def unknown_field(argv: Sequence[str], config: Mapping[str, Any]) -> str | None:
 def _meant(name: str, fields: Sequence[str]) -> str | None:
     """The one field whose full name, or the end of it, is given."""
     ends = [field for field in fields if f'.{field}'.endswith(f'.{name}')]
-    return ends[0] if len(ends) == 1 else None
+    return name if name in fields else ends[0] if len(ends) == 1 else None
 
 
 def _fields(config: Mapping[str, Any], prefix: str = '') -> Iterator[str]:

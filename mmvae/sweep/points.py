@@ -10,7 +10,6 @@ A point is a run like any other: it can be gone on with, measured and loaded alo
 """
 
 import ast
-import copy
 import dataclasses
 import hashlib
 import itertools
@@ -24,14 +23,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmvae import data as data_sets
-from mmvae.config import Config, check_devices, differences, get_field, show
+from mmvae.config import Config, check_devices, differences, get_field, override, show
 from mmvae.run import folder as run
 from mmvae.run import measure
 from mmvae.system import metrics, parallel, process
 from mmvae.types import InputError
 
 Overrides = Mapping[str, Any]  # field -> value
-_FIELD = re.compile(r'[A-Za-z][\w.]{0,99}', re.ASCII)
 _FORM = "'FIELD=VALUE,VALUE;FIELD=...'"
 _MOST_POINTS = 10_000
 
@@ -175,7 +173,7 @@ def make_points(
     points = {}
     for fields in overrides:
         try:
-            config = run.resolve(_override(base, fields))
+            config = run.resolve(override(base, fields))
         except InputError as error:
             raise InputError(f'sweep point {_text(fields)}: {error}') from error
         values = {field: get_field(config, field) for field in fields}
@@ -188,22 +186,6 @@ def make_points(
 
 def _text(fields: Overrides) -> str:
     return ', '.join(f'{show(field)[1:-1]}={show(value)}' for field, value in fields.items())
-
-
-def _override(base: Mapping[str, Any], fields: Overrides) -> dict[str, Any]:
-    """A copy of the nested dict in which the fields have other values."""
-    tree = copy.deepcopy(dict(base))
-    for field, value in fields.items():
-        if not _FIELD.fullmatch(field):
-            raise InputError(f'config field {show(field)}: unknown')
-        *sections, name = field.split('.')
-        section = tree
-        for part in sections:
-            section = section.setdefault(part, {})
-            if not isinstance(section, dict):
-                raise InputError(f'config field {field}: unknown; {part} has no fields')
-        section[name] = value
-    return tree
 
 
 def point_name(values: Mapping[str, Any]) -> str:
