@@ -57,7 +57,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.num_updates = 1000
     config.train.eval_every = 250
     config.train.log_every = 50
-    config.train.updates_per_call = 0  # 0: 1 on a CPU, 20 elsewhere
+    config.train.updates_per_call = 0  # 0: 1 on a CPU, up to 25 elsewhere
     config.train.patience = 0  # evaluations without a better bound; 0: never stop early
     config.train.batch = ml_collections.ConfigDict()
     config.train.batch.paired = 64

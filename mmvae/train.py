@@ -25,12 +25,13 @@ from mmvae.model.vae import MultimodalVAE, init_params, observe
 from mmvae.optimizer import Averaged, rmsprop_nesterov
 from mmvae.system import metrics, parallel
 from mmvae.system.checkpoint import Checkpoints
-from mmvae.types import Array, Key, Observed, Params, RunError
+from mmvae.types import Array, InputError, Key, Observed, Params, RunError
 
 _log = logging.getLogger(__name__)
 
 # The first layer outputs are normalised over this many examples (section 5.9).
 INITIAL_EXAMPLES = 64
+LEAST_EXAMPLES = 8
 
 
 @flax.struct.dataclass
@@ -74,9 +75,22 @@ def hyperparameters(config: Config) -> Hyper:
 
 
 def initial_pixels(config: Config, data: DataSet) -> dict[str, np.ndarray]:
-    """Real training examples to initialise from, modality name -> uint8 [B, H, W, C]."""
+    """Real training examples to initialise from, modality name -> uint8 [B, H, W, C].
+
+    Raises:
+      InputError: too few differ, and layers would be scaled by their accidental spread.
+    """
     rows = initial_rows(data, config.data.seed, INITIAL_EXAMPLES)
-    return {m.name: data.splits['train'].images[m.name][rows[m.name]] for m in data.modalities}
+    pixels = {m.name: data.splits['train'].images[m.name][rows[m.name]] for m in data.modalities}
+    for name, images in pixels.items():
+        different = len(np.unique(images.reshape(len(images), -1), axis=0))
+        if different < LEAST_EXAMPLES:
+            raise InputError(
+                f'config field data.limit: {config.data.limit} given; {different} different '
+                f'training examples of {name} are left to initialise from, and at least '
+                f'{LEAST_EXAMPLES} are needed: give a higher one, or 0 for all'
+            )
+    return pixels
 
 
 def initial_state(config: Config, model: MultimodalVAE, pixels: Observed) -> TrainState:
@@ -233,79 +247,141 @@ def train(
         checkpoint is as it was.
     """
     settings = config.train
-    feed, update = make_feed_and_update(config, model, data)
-    evaluator = evaluate.Evaluator(model, config.eval)
-    tracked = evaluate.tracked_examples(data, config.eval)
-
-    restored = checkpoints.restore_latest(abstract_state(config, model))
-    if restored:
-        step, state, progress = restored.step, restored.state, Progress.from_json(restored.meta)
-        _log.info('goes on from the checkpoint of update %d', step)
-    else:
-        state = initial_state(config, model, initial_pixels(config, data))
-        step, state, progress = 0, parallel.replicate(state), Progress()
-    constants = parallel.replicate(feed.constants)
-    hyper = parallel.replicate(hyperparameters(config))
-    writer = metrics.MetricsWriter(workdir, keep_until=step)
-    minibatches = feed.minibatches(step)
-    mapped = functools.cache(lambda count: parallel.map_update(update, count))
-    per_call = parallel.updates_per_call(settings.updates_per_call)
-    started = time.perf_counter() - progress.seconds
-    pending, saved, shown = None, step, ''
-
-    def read(pending):
-        """Adds the metrics of a call to the window, once they are known to be finite."""
-        if pending is not None:
-            last, logged = pending[0], jax.device_get(pending[1])
-            require_finite(f'update {last}', logged, saved)
-            for i in range(np.size(logged['loss'])):  # one by one: the same sums however grouped
-                progress.window.add({name: np.ravel(v)[i] for name, v in logged.items()})
-
-    def save(score):
-        progress.seconds = time.perf_counter() - started
-        parallel.check_replicas(state)
-        checkpoints.save(step, state, progress.to_json(), score)
-
-    bar = metrics.progress_bar(settings.num_updates, step, 'updates', config.experiment)
-    with contextlib.closing(writer), bar:
-        while step < settings.num_updates and not progress.is_exhausted(settings.patience):
-            count = updates_until_due(step, settings, per_call)
-            minibatch = parallel.split(next_minibatches(minibatches, count))
-            with jax.transfer_guard('disallow'):
-                state, logged = mapped(count)(state, constants, minibatch, hyper)
-            # Read one call late, so that the host waits for the newest update only where it
-            # writes a row, validates or saves.
-            read(pending)
-            step += count
-            pending = (step, logged)
-            bar.update(count)
-            at_end = step == settings.num_updates
-            if step % settings.log_every == 0 or at_end:
-                read(pending)
-                means, pending = progress.window.means(), None
-                writer.write(step, 'updates', means)
-                bar.set_postfix_str(_bounds_line(means) + shown)
-                progress.window = metrics.Means()
-            if step % settings.eval_every == 0 or at_end:
-                read(pending)
-                pending, bounds = None, {}
-                for split, examples in tracked.items():
-                    bounds[split] = evaluator.bounds(state.evaluated, split, examples).means()
-                    require_finite(f'the {split} bounds of update {step}', bounds[split], saved)
-                    writer.write(step, split, bounds[split])
-                name, score = evaluate.selection_bound(bounds['validation'], config)
-                shown = f' | validation {name} {score:.1f}'
-                progress.has_validated(score)
-                save(score)
-                saved = step
-                _log.info('update %d: validation %s %.2f', step, name, score)
+    per_call = settings.updates_per_call or parallel.updates_per_call(
+        settings.log_every, settings.eval_every
+    )
+    with contextlib.closing(_Training(config, model, data, workdir, checkpoints)) as run:
+        while run.step < settings.num_updates and not run.progress.is_exhausted(settings.patience):
+            run.update(updates_until_due(run.step, settings, per_call))
+            at_end = run.step == settings.num_updates
+            if run.step % settings.log_every == 0 or at_end:
+                run.log()
+            if run.step % settings.eval_every == 0 or at_end:
+                run.save(run.validate())
             if (number := stop_request()) is not None:
-                if saved != step:
-                    read(pending)
-                    save(None)
-                raise Stopped(step, number)
-    if progress.is_exhausted(settings.patience):
+                run.save()
+                raise Stopped(run.step, number)
+    if run.progress.is_exhausted(settings.patience):
         _log.info('stopped early: no better validation bound in %d evaluations', settings.patience)
+
+
+class _Training:
+    """A run at `step`, and what `train` does with it."""
+
+    def __init__(
+        self, config: Config, model: MultimodalVAE, data: DataSet, workdir: Path,
+        checkpoints: Checkpoints,
+    ):  # fmt: skip
+        self._config, self._checkpoints = config, checkpoints
+        feed, update = make_feed_and_update(config, model, data)
+        self._evaluator = evaluate.Evaluator(model, config.eval)
+        self._tracked = evaluate.tracked_examples(data, config.eval)
+        restored = checkpoints.restore_latest(abstract_state(config, model))
+        if restored:
+            self.step, self._state = restored.step, restored.state
+            self.progress = Progress.from_json(restored.meta)
+            _log.info('goes on from the checkpoint of update %d', self.step)
+        else:
+            state = initial_state(config, model, initial_pixels(config, data))
+            self.step, self._state, self.progress = 0, parallel.replicate(state), Progress()
+        self._saved = self.step
+        self._constants = parallel.replicate(feed.constants)
+        self._hyper = parallel.replicate(hyperparameters(config))
+        self._minibatches = feed.minibatches(self.step)
+        self._make_program = functools.partial(parallel.map_update, update)
+        self._programs: dict[int, Callable] = {}  # by the updates that a call makes
+        self._pending = None  # the step and metrics of the newest call, until they are read
+        self._bounds = self._validated = ''  # what the bar shows
+        size = sum(leaf.nbytes for leaf in jax.tree.leaves(self._state))
+        count = sum(leaf.size for leaf in jax.tree.leaves(self._state.params))
+        _log.info('%s parameters; a checkpoint takes %.1f MB', f'{count:,}', size / 1e6)
+        self._writer = metrics.MetricsWriter(workdir, keep_until=self.step)
+        self._bar = metrics.progress_bar(
+            config.train.num_updates, self.step, 'updates', config.experiment
+        )
+        self._compiling = parallel.CompileClock()
+        self._started = time.perf_counter() - self.progress.seconds
+
+    def close(self) -> None:
+        self._compiling.close()
+        self._bar.close()
+        self._writer.close()
+
+    @property
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._started - self._compiling.seconds
+
+    def update(self, count: int) -> None:
+        """Makes `count` updates in one call."""
+        is_new = count not in self._programs
+        if is_new:
+            self._programs[count] = self._make_program(count)
+            self._show('compiling')
+        minibatch = parallel.split(next_minibatches(self._minibatches, count))
+        with jax.transfer_guard('disallow'):
+            self._state, logged = self._programs[count](
+                self._state, self._constants, minibatch, self._hyper
+            )
+        # Read one call late, so that the host waits for the newest update only where it
+        # writes a row, validates or saves.
+        self._read()
+        self.step += count
+        self._pending = (self.step, logged)
+        if is_new:
+            self._bar.unpause()  # its rate and time left are without the compiling
+            self._show()
+        self._bar.update(count)
+
+    def log(self) -> None:
+        """Writes the means of the metrics since the last such row."""
+        self._read()
+        means, self.progress.window = self.progress.window.means(), metrics.Means()
+        self._writer.write(self.step, 'updates', means, self._seconds)
+        bounds = {name.removesuffix('_bound'): v for name, v in means.items() if '_bound' in name}
+        self._bounds = ', '.join(f'{name} {value:.1f}' for name, value in bounds.items())
+        self._show()
+
+    def validate(self) -> float:
+        """Measures and writes the tracked bounds; gives the one that decides what is best."""
+        self._read()
+        self._show('measuring')
+        bounds = {}
+        for split, examples in self._tracked.items():
+            bounds[split] = self._evaluator.bounds(self._state.evaluated, split, examples).means()
+            require_finite(f'the {split} bounds of update {self.step}', bounds[split], self._saved)
+            self._writer.write(self.step, split, bounds[split], self._seconds)
+        name, score = evaluate.selection_bound(bounds['validation'], self._config)
+        self.progress.has_validated(score)
+        self._validated = f'validation {score:.1f} at {self.step}'
+        self._show()
+        _log.info('update %d: validation %s %.2f', self.step, name, score)
+        return score
+
+    def save(self, score: float | None = None) -> None:
+        """Writes a checkpoint, where there is none of this step."""
+        if self._saved == self.step:
+            return
+        self._read()
+        leaves = jax.tree.leaves_with_path(self._state)
+        values = {jax.tree_util.keystr(path): jax.device_get(leaf) for path, leaf in leaves}
+        require_finite(f'the state of update {self.step}', values, self._saved)
+        parallel.check_replicas(self._state)
+        self.progress.seconds = self._seconds
+        self._checkpoints.save(self.step, self._state, self.progress.to_json(), score)
+        self._saved = self.step
+
+    def _read(self) -> None:
+        """Adds the metrics of the newest call to the window, once they are known to be finite."""
+        if self._pending is not None:
+            last, logged = self._pending[0], jax.device_get(self._pending[1])
+            self._pending = None
+            require_finite(f'update {last}', logged, self._saved)
+            for i in range(np.size(logged['loss'])):  # one by one: the same sums however grouped
+                self.progress.window.add({name: np.ravel(v)[i] for name, v in logged.items()})
+
+    def _show(self, doing: str = '') -> None:
+        shown = [text for text in (doing, self._bounds, self._validated) if text]
+        self._bar.set_postfix_str(' | '.join(shown))
 
 
 def updates_until_due(step: int, settings: TrainConfig, per_call: int) -> int:
@@ -332,10 +408,5 @@ def require_finite(what: str, values: Mapping[str, Any], saved: int = 0) -> None
            for name, v in values.items() if not np.isfinite(v).all()]  # fmt: skip
     if bad:
         kept = f'the checkpoint of update {saved} is kept' if saved else 'no checkpoint was made'
-        raise RunError(f'{what}: not finite: {", ".join(bad)}. Training stopped; {kept}')
-
-
-def _bounds_line(means: dict[str, float]) -> str:
-    """'paired -110.2, x -53.1, y -55.0', for the progress bar."""
-    bounds = {name.removesuffix('_bound'): v for name, v in means.items() if '_bound' in name}
-    return ', '.join(f'{name} {value:.1f}' for name, value in bounds.items())
+        shown = ', '.join(bad[:5]) + f' and {len(bad) - 5} more' * (len(bad) > 5)
+        raise RunError(f'{what}: not finite: {shown}. Training stopped; {kept}')

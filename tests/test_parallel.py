@@ -1,5 +1,7 @@
 """Pieces of a minibatch give what the whole gives."""
 
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,3 +26,26 @@ def test_a_minibatch_in_pieces_is_the_minibatch(piece):
     np.testing.assert_allclose(
         jax.grad(total)(x, mapped), jax.grad(total)(x, jax.vmap(example)), rtol=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ('log_every', 'eval_every', 'count'),
+    [(50, 250, 25), (20, 100, 20), (6, 8, 2), (7, 9, 1), (100, 1000, 25), (52, 52, 13)],
+)
+def test_calls_end_where_something_is_due(monkeypatch, log_every, eval_every, count):
+    assert parallel.updates_per_call(log_every, eval_every) == 1
+    monkeypatch.setattr(parallel, 'backend', lambda: 'gpu')
+    assert parallel.updates_per_call(log_every, eval_every) == count
+
+
+def test_the_clock_counts_compiling_once():
+    clock = parallel.CompileClock()
+    inner = jax.jit(lambda x: jnp.sin(x) * 3)
+    outer = jax.jit(lambda x: inner(x) + jax.lax.map(inner, x))
+    started = time.perf_counter()
+    outer(jnp.arange(3.0))
+    first = clock.seconds
+    assert 0 < first < time.perf_counter() - started
+    outer(jnp.arange(3.0))
+    assert clock.seconds == first
+    clock.close()

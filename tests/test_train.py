@@ -2,6 +2,7 @@ import concurrent.futures
 import functools
 import signal
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from mmvae.optimizer import rmsprop_nesterov
 from mmvae.system import parallel
 from mmvae.system.checkpoint import open_checkpoints
 from mmvae.system.metrics import read_metrics
-from mmvae.types import RunError
+from mmvae.types import InputError, RunError
 from tests import small
 
 DATA = small.make_data()
@@ -215,7 +216,7 @@ def test_training_raises_the_bounds_of_any_number_of_modalities(
 
 
 def run_dense(folder, data=DATA, stop_after=None, **overrides):
-    """Trains a small model in a folder; the state and the rows of metrics.jsonl."""
+    """Trains a small model in a folder; the state and the rows of metrics.jsonl, without times."""
     config = small.make_config(model__network='dense', **overrides)
     model = MultimodalVAE(data.modalities, config.model, True)
     folder.mkdir(exist_ok=True)
@@ -229,7 +230,8 @@ def run_dense(folder, data=DATA, stop_after=None, **overrides):
             train.train(config, model, data, folder, checkpoints, stop_request)
         finally:
             latest = checkpoints.restore_latest(train.abstract_state(config, model))
-    return latest, read_metrics(folder / 'metrics.jsonl')
+    rows = read_metrics(folder / 'metrics.jsonl')
+    return latest, [{k: v for k, v in row.items() if k != 'seconds'} for row in rows]
 
 
 def test_several_updates_a_call_are_the_updates_one_by_one(tmp_path):
@@ -328,12 +330,62 @@ def test_early_stopping_waits_for_its_patience(tmp_path):
     assert latest.meta['evaluations_since_best'] == 3
     again, _ = run_dense(tmp_path, train__patience=3, **settings)
     assert again.step == latest.step
+    with open_checkpoints(tmp_path / 'checkpoints', read_only=True) as checkpoints:
+        assert checkpoints._best_first()[0] == 2  # the first of equals, as Progress counts
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path):
+def test_more_patience_goes_on(tmp_path):
+    settings = {'optimizer__learning_rate': 1e-30, 'train__num_updates': 40}
+    run_dense(tmp_path, train__patience=3, **settings)
+    latest, _ = run_dense(tmp_path, train__patience=5, **settings)
+    assert latest.step == 2 + 5 * 2
+
+
+def test_seconds_go_on_and_leave_compiling_out(tmp_path):
+    clock, started = parallel.CompileClock(), time.perf_counter()
+    first, _ = run_dense(tmp_path, train__num_updates=2)
+    rest = time.perf_counter() - started - clock.seconds
+    clock.close()
+    assert 0 < first.meta['seconds'] < rest
+    run_dense(tmp_path, train__num_updates=4)
+    seconds = [row['seconds'] for row in read_metrics(tmp_path / 'metrics.jsonl')]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] > first.meta['seconds']
+
+
+def learn_at(rate, monkeypatch):
+    """A learning rate that no config may have."""
+    hyperparameters = train.hyperparameters
+    monkeypatch.setattr(
+        train, 'hyperparameters', lambda c: hyperparameters(c)._replace(learning_rate=rate)
+    )
+
+
+def test_a_stop_does_not_save_parameters_that_are_not_finite(tmp_path, monkeypatch):
+    # The loss of the first update is finite; the parameters that it leaves are not.
+    learn_at(jnp.float32(3e38), monkeypatch)
+    settings = {'optimizer__momentum': 0.0}
+    with pytest.raises(RunError, match=r'the state of update 1: not finite: .*no checkpoint'):
+        run_dense(tmp_path, stop_after=1, **settings)
+    assert not list((tmp_path / 'checkpoints').iterdir())
+
+
+@pytest.mark.parametrize('images', ['few', 'alike'])
+def test_fewer_than_8_different_examples_to_initialise_from_are_refused(images):
+    data = small.make_data(num_train=7 if images == 'few' else 24, num_pairs=4)
+    if images == 'alike':
+        for a in data.splits['train'].images.values():
+            a[7:] = a[0]
+    with pytest.raises(InputError, match=r'data.limit: 0 given; [4-7] different .* of x'):
+        train.initial_pixels(small.make_config(), data)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path, monkeypatch):
     run_dense(tmp_path / 'run', train__num_updates=2)
+    learn_at(jnp.float32(1e30), monkeypatch)
     with pytest.raises(RunError, match=r'update [34]: not finite: .*loss = .* of update 2 is kept'):
-        run_dense(tmp_path / 'run', train__num_updates=8, optimizer__learning_rate=1e30)
+        run_dense(tmp_path / 'run', train__num_updates=8)
+    monkeypatch.undo()
     kept, _ = run_dense(tmp_path / 'run', train__num_updates=2)
     assert kept.step == 2
 

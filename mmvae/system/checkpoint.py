@@ -5,10 +5,12 @@ carries a checksum of its arrays, so that one damaged later is noticed and passe
 """
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -262,4 +264,6 @@ def _checksum(state: Any) -> str:
 
 
 def _first_line(error: Exception) -> str:
+    if (full := os.strerror(errno.ENOSPC)) in str(error):
+        return full
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -8,12 +8,15 @@ import json
 import logging
 import math
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
+
+from mmvae.types import InputError
 
 _log = logging.getLogger(__name__)
 
@@ -76,61 +79,133 @@ class Means:
 class MetricsWriter:
     """Writes metrics.jsonl, one JSON object a line, and TensorBoard's event files.
 
-    Each row has the step it belongs to and its kind: 'updates' (means over the updates since
-    the last such row), 'train' or 'validation' (bounds of a split).
+    Each row has the step it belongs to, its kind: 'updates' (means over the updates since
+    the last such row), 'train' or 'validation' (bounds of a split), and the seconds of
+    training until then.
     """
 
     def __init__(self, workdir: Path, keep_until: int = 0):
-        """Drops the rows beyond step `keep_until`, which a run taken up again will write anew."""
+        """Drops the rows beyond step `keep_until`, which a run taken up again will write anew.
+
+        Raises:
+          InputError: metrics.jsonl is damaged.
+        """
         self._path = workdir / 'metrics.jsonl'
         rows = [row for row in read_metrics(self._path) if row['step'] <= keep_until]
         write_atomically(self._path, ''.join(json.dumps(row) + '\n' for row in rows))
-        self._board = tensorboard(workdir, purge_step=keep_until + 1)
+        self._events = EventFile(workdir, purge_step=keep_until + 1)
 
-    def write(self, step: int, kind: str, values: Mapping[str, float]) -> None:
+    def write(self, step: int, kind: str, values: Mapping[str, float], seconds: float) -> None:
+        row = {'step': step, 'kind': kind, 'seconds': round(seconds, 3), **values}
         with self._path.open('a') as file:
-            file.write(json.dumps({'step': step, 'kind': kind, **values}) + '\n')
-        if self._board:
-            for name, value in values.items():
-                self._board.add_scalar(f'{kind}/{name}', value, step)
+            file.write(json.dumps(row) + '\n')
+        self._events.add_scalars(step, {f'{kind}/{name}': v for name, v in values.items()})
 
     def close(self) -> None:
-        if self._board:
-            self._board.close()
+        self._events.close()
 
 
-def tensorboard(workdir: Path, **kwargs: Any) -> Any:
-    """A writer of event files, or None with a warning where tensorboardX is missing."""
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        _log.warning('tensorboardX is not installed: no TensorBoard files')
-        return None
-    return SummaryWriter(str(workdir / 'tensorboard'), **kwargs)
+class EventFile:
+    """An event file of TensorBoard. What cannot be written to it is given up with a warning.
+
+    tensorboardX's SummaryWriter would write from a thread, which dies when the disk is full,
+    and then wait for it for ever.
+    """
+
+    def __init__(self, workdir: Path, purge_step: int | None = None):
+        """TensorBoard will hide what earlier files have from `purge_step` on."""
+        self._writer = None
+        with self._or_give_up():
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto import event_pb2
+
+            folder = workdir / 'tensorboard'
+            folder.mkdir(exist_ok=True)
+            self._event = event_pb2.Event
+            self._writer = EventsWriter(str(folder / 'events'))
+            if purge_step is not None:
+                start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+                self._add(purge_step, session_log=start)
+
+    def add_scalars(self, step: int, values: Mapping[str, float]) -> None:
+        with self._or_give_up():
+            from tensorboardX import summary
+
+            for name, value in values.items():
+                self._add(step, summary=summary.scalar(name, value))
+
+    def add_image(self, step: int, name: str, image: np.ndarray) -> None:
+        """Adds [H, W, C] of 0 to 1."""
+        with self._or_give_up():
+            from tensorboardX import summary
+
+            self._add(step, summary=summary.image(name, image, dataformats='HWC'))
+
+    def close(self) -> None:
+        if self._writer:
+            with self._or_give_up():
+                self._writer.close()
+
+    def _add(self, step: int, **content: Any) -> None:
+        if self._writer:
+            event = self._event(step=step, wall_time=time.time(), **content)
+            self._writer.write_event(event)
+            self._writer.flush()
+
+    @contextlib.contextmanager
+    def _or_give_up(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # no number is lost with it
+            _log.warning('no more TensorBoard files (%s)', error)
+            self._writer, writer = None, self._writer
+            with contextlib.suppress(Exception):
+                writer.close()
 
 
 def show_figures(workdir: Path, step: int, paths: Iterable[Path]) -> None:
     """Adds PNG files to TensorBoard's event files."""
     import matplotlib.image
 
-    if board := tensorboard(workdir):
-        for path in paths:
-            board.add_image(path.stem, matplotlib.image.imread(path), step, dataformats='HWC')
-        board.close()
+    events = EventFile(workdir)
+    for path in paths:
+        events.add_image(step, path.stem, matplotlib.image.imread(path))
+    events.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; a last line cut short by a kill is left out."""
-    text = path.read_text() if path.exists() else ''
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith('\n')]
+    """The rows of metrics.jsonl; a last line cut short by a kill is left out.
+
+    Raises:
+      InputError: it cannot be read, or a line is no row.
+    """
+    try:
+        lines = path.read_text(errors='replace').split('\n') if path.exists() else ['']
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read ({error.strerror})') from error
+    rows = []
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            row = json.loads(line)
+            rows.append({**row, 'step': int(row['step']), 'kind': str(row['kind'])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(
+                f'{path}: line {number} is damaged; remove that line, and the rest is read'
+            ) from error
+    return rows
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` once it is written whole."""
+    """A path to write to, which takes the place of `path` once it is written whole, or goes."""
     partial = path.with_name(f'{path.stem}.partial{path.suffix}')
-    yield partial
-    os.replace(partial, path)
+    try:
+        yield partial
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -6,8 +6,10 @@ with in_axes=None and leaves with out_axes=None. JAX does not check that the rep
 agree, so a forgotten `mean_over_devices` stays silent.
 """
 
+import math
 import operator
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -137,9 +139,39 @@ def check_replicas(tree: Any) -> None:
             raise RunError(f'the devices hold different values of {jax.tree_util.keystr(path)}')
 
 
-def updates_per_call(wanted: int) -> int:
-    """`wanted`, or where it is 0 what suits the backend: 1 on a CPU, else 20."""
-    return wanted or (1 if backend() == 'cpu' else 20)
+def updates_per_call(log_every: int, eval_every: int) -> int:
+    """How many updates one call should make: 1 on a CPU, where a loop costs more than it saves.
+
+    On an accelerator the largest number up to 25 that divides both, so that every call ends
+    where something is due.
+    """
+    if backend() == 'cpu':
+        return 1
+    common = math.gcd(log_every, eval_every)
+    return max(count for count in range(1, 26) if common % count == 0)
+
+
+class CompileClock:
+    """Seconds that JAX has spent on tracing and compiling since this was made."""
+
+    def __init__(self):
+        self._spans: list[tuple[float, float]] = []
+        jax.monitoring.register_event_duration_secs_listener(self._note)
+
+    def _note(self, event: str, seconds: float, **kwargs: Any) -> None:
+        if event.startswith('/jax/core/compile/'):
+            end = time.perf_counter()
+            # Functions are traced inside others: what lies within this span is no more counted.
+            while self._spans and self._spans[-1][0] >= end - seconds:
+                self._spans.pop()
+            self._spans.append((end - seconds, end))
+
+    @property
+    def seconds(self) -> float:
+        return sum(end - start for start, end in self._spans)
+
+    def close(self) -> None:
+        jax.monitoring.unregister_event_duration_listener(self._note)
 
 
 def device_index() -> Array:

@@ -80,9 +80,13 @@ def end_with_parent() -> None:
 def log_to(path: Path) -> Iterator[None]:
     """Sends what `mmvae` logs to the terminal and to the end of a file."""
     formatter = logging.Formatter('%(asctime)s %(message)s', '%Y-%m-%d %H:%M:%S')
-    handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(path)]
+    handlers = [
+        logging.StreamHandler(sys.stderr),
+        logging.FileHandler(path, encoding='utf-8', errors='backslashreplace'),
+    ]
     for handler in handlers:
         handler.setFormatter(formatter)
+        handler.handleError = lambda record: None  # a full disk; who writes numbers will say so
         _log.addHandler(handler)
     _log.setLevel(logging.INFO)
     _log.propagate = False
@@ -92,7 +96,8 @@ def log_to(path: Path) -> Iterator[None]:
     finally:
         for handler in handlers:
             _log.removeHandler(handler)
-            handler.close()
+            with contextlib.suppress(OSError):
+                handler.close()
 
 
 @contextlib.contextmanager
@@ -141,4 +146,5 @@ def commit() -> str | None:
 
 
 def command() -> str:
-    return shlex.join(sys.argv)
+    """What started this process, to be pasted into a shell."""
+    return shlex.join(sys.orig_argv)

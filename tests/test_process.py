@@ -1,0 +1,30 @@
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+from mmvae.system import process
+
+
+def test_the_command_can_be_pasted(tmp_path):
+    script = tmp_path / 'a script.py'
+    script.write_text(
+        f'import sys; sys.path.insert(0, {str(Path(__file__).parent.parent)!r})\n'
+        'from mmvae.system import process; print(process.command(), sys.argv[1:])'
+    )
+    arguments = ["--sweep=a=1,2;b='c d'", '$HOME']
+    first = subprocess.run(
+        [sys.executable, script, *arguments], capture_output=True, text=True, check=True
+    ).stdout
+    command = first.removesuffix(f' {arguments}\n')
+    assert command != first
+    again = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert again.stdout == first
+
+
+def test_a_log_that_cannot_be_written_is_left(capsys):
+    with process.log_to(Path('/dev/full')):
+        logging.getLogger('mmvae').info('said')
+    errors = capsys.readouterr().err
+    assert 'said' in errors
+    assert 'Traceback' not in errors
