@@ -1,6 +1,7 @@
 """A real run that is killed and started again ends as one that never was."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -24,9 +25,11 @@ FLAGS = [
 
 def start(workdir):
     command = [sys.executable, str(ROOT / 'launch.py'), *FLAGS, f'--workdir={workdir}']
+    environment = {**os.environ, 'XLA_FLAGS': ''}  # without the suite's: as users run it
     return subprocess.Popen(
-        command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
 
 
 def steps(workdir):

@@ -77,6 +77,7 @@ def distance(a, b):
     return norm(jax.tree.map(np.subtract, a.params, b.params))
 
 
+@pytest.mark.bits
 def test_golden_numbers_of_three_updates(joint):
     """Any change here changes every result: make it on purpose, and say so."""
     state, logged = joint.run(3)
@@ -169,6 +170,7 @@ def test_the_state_is_donated(joint):
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
 
 
+@pytest.mark.bits
 def test_two_updates_and_two_more_are_four(joint):
     four, _ = joint.run(4)
     two, _ = joint.run(2)
@@ -277,6 +279,7 @@ def test_an_average_is_kept_measured_and_resumed(tmp_path):
     assert same_rows == rows
 
 
+@pytest.mark.bits
 def test_tfdata_trains_to_the_same_bits(tmp_path):
     resident, rows = run_dense(tmp_path / 'resident', data__feed='resident')
     tfdata, same_rows = run_dense(tmp_path / 'tfdata', data__feed='tfdata')
@@ -284,6 +287,7 @@ def test_tfdata_trains_to_the_same_bits(tmp_path):
     assert rows == same_rows
 
 
+@pytest.mark.bits
 def test_a_stop_saves_between_evaluations_and_the_run_ends_as_if_never_stopped(tmp_path):
     settings = {'train__num_updates': 9, 'train__eval_every': 4, 'train__log_every': 3}
     whole, rows = run_dense(tmp_path / 'whole', **settings)
@@ -297,6 +301,7 @@ def test_a_stop_saves_between_evaluations_and_the_run_ends_as_if_never_stopped(t
     assert {**whole.meta, 'seconds': 0} == {**parts.meta, 'seconds': 0}
 
 
+@pytest.mark.bits
 def test_a_reader_beside_it_changes_nothing(tmp_path):
     settings = {'train__num_updates': 30, 'train__eval_every': 2, 'train__log_every': 10}
     alone, rows = run_dense(tmp_path / 'alone', **settings)
