@@ -14,7 +14,7 @@ from small import make_config
 import mmvae
 from mmvae import data as data_sets
 from mmvae.analysis import figures, representation, translation
-from mmvae.run import folder, measure, report
+from mmvae.run import folder, measure, provenance, report
 from mmvae.system import parallel, process
 from mmvae.types import InputError, Modality, RunError
 
@@ -207,12 +207,12 @@ def test_the_commands_that_trained_a_run_are_kept(copy, data, monkeypatch):
     folder.begin(CONFIG, copy, data)
     assert read(copy, 'provenance')['commands'] == [first]
     second = {**first, 'device': '8 x TPU v5'}
-    monkeypatch.setattr(folder, 'this_command', lambda: second)
+    monkeypatch.setattr(provenance, 'this_command', lambda: second)
     folder.begin(CONFIG, copy, data)
     assert read(copy, 'provenance')['commands'] == [first, second]
     third = {**first, 'command': 'launch.py --mode=eval'}
-    monkeypatch.setattr(folder, 'this_command', lambda: third)
-    where_from = folder.provenance(CONFIG, copy, 4)
+    monkeypatch.setattr(provenance, 'this_command', lambda: third)
+    where_from = provenance.of_numbers(CONFIG, copy, 4)
     assert where_from['device'] == '8 x TPU v5'
     assert where_from['measured_by'] == third
 

@@ -14,9 +14,7 @@ figures/         pictures of the best checkpoint
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
-import json
 import logging
 import os
 import signal
@@ -24,7 +22,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from mmvae import data as data_sets
@@ -34,6 +31,8 @@ from mmvae.config import Config, check_devices, differences, parse
 from mmvae.data import DataSet
 from mmvae.model import vae
 from mmvae.model.vae import MultimodalVAE
+from mmvae.run import provenance
+from mmvae.run.provenance import Damaged, read_json
 from mmvae.system import metrics, parallel, process
 from mmvae.system.checkpoint import Restored, open_checkpoints
 from mmvae.train import Stopped
@@ -83,11 +82,11 @@ def read_config(workdir: Path) -> Config:
     """
     path = workdir / 'config.json'
     try:
-        tree = _read_json(path)
+        tree = read_json(path)
         if tree is None:
             raise InputError(f'--workdir: {workdir} holds no run (no config.json)')
         return resolve(tree)
-    except (_Damaged, InputError) as error:
+    except (Damaged, InputError) as error:
         if not os.path.lexists(path):
             raise
         raise InputError(
@@ -99,59 +98,13 @@ def read_config(workdir: Path) -> Config:
 def read_results(workdir: Path) -> dict[str, Any] | None:
     """results.json; None where there is none or it is damaged, so that it is measured again."""
     try:
-        results = _read_json(workdir / 'results.json')
+        results = read_json(workdir / 'results.json')
         if results:
             resolve(results['config'])
             results['updates'], results['stopped_early'], results['test']
         return results
-    except (_Damaged, InputError, KeyError):
+    except (Damaged, InputError, KeyError):
         return None
-
-
-def read_provenance(workdir: Path) -> dict[str, Any]:
-    """{'data_dir': ..., 'commands': [...]}; a damaged provenance.json is begun again."""
-    try:
-        return _read_json(workdir / 'provenance.json') or {}
-    except _Damaged:
-        return {}
-
-
-class _Damaged(Exception):
-    """A file is not what it should be, and why, in a few words."""
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None where there is no file."""
-    if not os.path.lexists(path):
-        return None
-    if not path.is_file():  # a folder, a broken link, a pipe that would never end
-        raise _Damaged('it is no file')
-    try:
-        tree = json.loads(path.read_text())
-    except OSError as error:
-        raise _Damaged(error.strerror) from error
-    except (ValueError, RecursionError) as error:
-        raise _Damaged(f'no JSON: {error}') from error
-    if not isinstance(tree, dict):
-        raise _Damaged('no JSON object')
-    return tree
-
-
-def data_dir_of(workdir: Path, data_dir: str | None) -> str | None:
-    """The --data_dir given, else the one that the run was trained with.
-
-    Raises:
-      InputError: that one is gone.
-    """
-    remembered = read_provenance(workdir).get('data_dir')
-    if data_dir or not remembered:
-        return data_dir
-    if os.path.isabs(remembered) and not os.path.isdir(remembered):
-        raise InputError(
-            f'--data_dir: not given, and {remembered}, which the run in {workdir} was trained '
-            'with, is no folder any more; give the folder that has the same data'
-        )
-    return remembered
 
 
 def updates_made(workdir: Path) -> int:
@@ -197,7 +150,7 @@ def prepare(config: Config, workdir: Path, data_dir: str | None, mode: str = 'tr
         if not updates_made(workdir):
             raise _no_checkpoint(workdir)
     check_folder(config, workdir, measuring=mode != 'train')
-    data = data_sets.load(config.data, data_dir_of(workdir, data_dir))
+    data = data_sets.load(config.data, provenance.data_dir_of(workdir, data_dir))
     names = [m.name for m in data.modalities]
     num_train = len(data.splits['train'].labels)
     data_sets.check_counts(config.data, config.train.batch, names, num_train)
@@ -326,13 +279,15 @@ def at_work(workdir: Path, out: Path | None = None) -> Iterator[Path]:
       InputError: the folder is in use or cannot be written, or `out` is another run's.
       RunError: a file could not be read or written.
     """
+    if out and out.resolve() == workdir.resolve():
+        out = None
     folder = out or workdir
     if out is None and workdir.is_dir() and not os.access(workdir, os.W_OK):
         raise InputError(
             f'--workdir: {workdir} is read-only; give another folder (--out=FOLDER has what is '
             'made of a finished run)'
         )
-    if out and os.path.lexists(out / 'config.json') and out.resolve() != workdir.resolve():
+    if out and os.path.lexists(out / 'config.json'):
         raise InputError(f'--out: {out} holds another run; give a folder of its own')
     with process.lock(folder, '--out' if out else '--workdir'):
         _check_places(folder)
@@ -368,44 +323,7 @@ def begin(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
             (workdir / f'{name}.json').unlink(missing_ok=True)
     with metrics.replacing(workdir / 'split.npz') as partial:
         np.savez_compressed(partial, **_split_arrays(data))
-    before, command = read_provenance(workdir), this_command()
-    commands = before.get('commands', [])
-    data_dir = data_dir_of(workdir, data_dir)
-    provenance = {
-        'data_dir': os.path.abspath(data_dir) if data_dir and os.path.isdir(data_dir) else data_dir,
-        'commands': commands + [command] * (commands[-1:] != [command]),
-    }
-    metrics.write_json(workdir / 'provenance.json', provenance)
-
-
-@functools.cache
-def this_command() -> dict[str, Any]:
-    """What this process is: its command, the code's commit, the packages' versions, the devices."""
-    return {
-        'command': process.command(),
-        'commit': process.commit(),
-        'versions': process.versions(),
-        'device': f'{jax.local_device_count()} x {jax.local_devices()[0].device_kind}',
-    }
-
-
-def provenance(config: Config, workdir: Path, step: int) -> dict[str, Any]:
-    """Where numbers come from: the config they were measured with, and who trained and measured.
-
-    `measured_by` is there where the process that measures is not the one that trained.
-    """
-    now = this_command()
-    trained = (read_provenance(workdir).get('commands') or [now])[-1]
-    precision = jax.config.jax_default_matmul_precision or 'default'
-    return {
-        'experiment': config.experiment,
-        'config': config.to_dict(),
-        'seeds': {'seed': config.seed, 'data': config.data.seed, 'eval': config.eval.seed},
-        'step': step,
-        'precision': f'float32, matrix products {precision}',
-        **trained,
-        **({} if trained == now else {'measured_by': now}),
-    }
+    provenance.add_command(workdir, data_dir)
 
 
 def one_line(error: Exception) -> str:

@@ -27,7 +27,7 @@ from mmvae.config import Config
 from mmvae.data import DataSet
 from mmvae.model.vae import MultimodalVAE
 from mmvae.run import folder as run
-from mmvae.run import report
+from mmvae.run import provenance, report
 from mmvae.system import metrics, process
 from mmvae.system.checkpoint import open_checkpoints
 from mmvae.types import InputError, Params, RunError
@@ -51,7 +51,7 @@ def train(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
     results = run.read_results(workdir)
     if run.is_finished(config, workdir):
         print(f'{workdir} is finished.\n{report.text(results, workdir)}')
-        if not (workdir / 'figures').is_dir():
+        if not any((workdir / 'figures').glob('*.png')):
             print('Its figures were not drawn: --mode=figures draws them.')
         return
     with run.at_work(workdir):
@@ -111,7 +111,7 @@ def _measure(config: Config, workdir: Path, data: DataSet, folder: Path) -> None
         }
         measured['test'] = evaluate.report(evaluator, params, 'test', test, config.eval, bar.update)
     results = {
-        **run.provenance(config, workdir, best.step),
+        **provenance.of_numbers(config, workdir, best.step),
         'updates': latest.step,
         'stopped_early': progress.is_exhausted(config.train.patience),
         'seconds': progress.seconds,
@@ -199,7 +199,7 @@ def quality(
     translation.check_several(run.build_model(config))
     # The classifier knows all digits, also where the model was not to see them.
     every_digit = dataclasses.replace(config.data, train_digits=(), test_digits=())
-    data_dir = run.data_dir_of(workdir, data_dir)
+    data_dir = provenance.data_dir_of(workdir, data_dir)
     classified = data if every_digit == config.data else data_sets.load(every_digit, data_dir)
 
     def measure(model, params):
@@ -220,7 +220,7 @@ def _write_rows(
         best = run.best_checkpoint(config, model, workdir)
         _log.info('measuring for %s.json', name)
         rows = measure(model, best.state.evaluated)
-        where_from = run.provenance(config, workdir, best.step)
+        where_from = provenance.of_numbers(config, workdir, best.step)
         metrics.write_json(folder / f'{name}.json', {**where_from, name: rows})
     print(metrics.table(table(rows)))
 
