@@ -33,9 +33,7 @@ class Terms(NamedTuple):
         return sum(self.reconstruction.values()) - jnp.sum(self.kl, axis=-1)
 
 
-def bound(
-    model, x: Observed, source: Sequence[str], key: Key, num_samples: int = 1
-) -> Terms:  # fmt: skip
+def bound(model, x: Observed, source: Sequence[str], key: Key, num_samples: int = 1) -> Terms:
     """ELBO(q_S; A): the bound on log p(x_A) from the posterior given S, in nats.
 
       log p(x_A) >= E_q(z|x_S)[sum_m log p(x_m | z)] - KL[q(z | x_S) || p(z)], m in A

@@ -10,7 +10,7 @@ from mmvae import data as data_sets
 from mmvae.data import coloured_mnist
 from tests.small import make_config
 
-CONFIG = make_config(data__view='coloured', data__num_pairs=100).data
+CONFIG = make_config(data__view='coloured', data__num_pairs=100, data__limit=300).data
 
 
 @pytest.fixture(scope='module')
@@ -54,8 +54,10 @@ def test_digits_are_flat_and_the_colours_are_one_to_one(data):
         assert min(np.bincount(colours)) > 0.25 * len(colours)
 
 
-def test_the_digits_asked_for_are_those_of_all_with_their_colours(data):
-    asked = dataclasses.replace(CONFIG, train_digits=(0, 1, 2, 3, 4, 5, 6, 7), test_digits=(8, 9))
+def test_the_digits_asked_for_are_those_of_all_with_their_colours():
+    every = dataclasses.replace(CONFIG, limit=0)
+    data = data_sets.load(every, None)
+    asked = dataclasses.replace(every, train_digits=(0, 1, 2, 3, 4, 5, 6, 7), test_digits=(8, 9))
     some = data_sets.load(asked, None)
     seen = {'train': range(8), 'validation': range(8), 'test': (8, 9)}
     for name, digits in seen.items():

@@ -95,7 +95,7 @@ def test_the_weights_of_completions_are_likelihoods_of_the_upper_half():
 
 def test_a_traversal_changes_one_latent_a_row():
     model, params, x = small.make_model(config=small.DENSE)
-    key = jax.random.key(0)
+    x, key = {n: a[:10] for n, a in x.items()}, jax.random.key(0)
     latents, columns = figures.traversal(model, params, x, key)
     assert sorted(latents) == [0, 1, 2]
     q = model.apply({'params': params}, x, method='encode')
@@ -103,6 +103,9 @@ def test_a_traversal_changes_one_latent_a_row():
     z = q.mean[0].at[latents[1]].set(-3.0)
     mean = model.apply({'params': params}, z, method='decode')['x'].mean
     np.testing.assert_allclose(columns[0]['x'][1], mean, rtol=1e-5)
+    (panel,) = figures._traversal_panels(model, params, x, key)
+    assert list(panel.labels) == [f'latent {j}' for j in latents]
+    assert panel.image.shape[0] == len(latents) * (5 + 2)  # a row each, of x beside y
 
 
 def test_samples_from_the_prior_share_no_bits_with_the_noise_of_their_pixels(monkeypatch):

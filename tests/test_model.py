@@ -106,10 +106,6 @@ def test_modalities_are_binarised_apart_and_values_are_kept():
     np.testing.assert_array_equal(alone['y'], seen['y'])
 
 
-def test_network_inputs_are_scaled_to_one():
-    assert [m.scaled(m.num_values - 1) for m in small.THREE] == [1, 1, 1]
-
-
 AUTOREGRESSIVE = small.ModelConfig('autoregressive', 3, 5, 6, (2,), masked_blocks=1)
 
 
