@@ -29,11 +29,16 @@ _MAY_CHANGE = ('data.feed', 'train.num_updates', 'train.eval_every', 'train.log_
 _DECIDES = ('eval.validation_examples', 'eval.seed')
 
 
-def _checked(kind: type, ok: Callable[[Any], bool], allowed: str, **more: Any) -> Any:
+def _checked(
+    kind: type,
+    ok: Callable[[Any], bool],
+    allowed: str,
+    default: Any = dataclasses.MISSING,
+    **more: Any,
+) -> Any:
     """A field of a dataclass, with what `parse` checks of its value."""
-    options = {name: more.pop(name) for name in ('default',) if name in more}
     metadata = {'kind': kind, 'ok': ok, 'allowed': allowed, **more}
-    return dataclasses.field(metadata=metadata, **options)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def whole(least: int = 0, most: int = 2**31 - 1, **more: Any) -> Any:
@@ -236,21 +241,6 @@ def differences(old: Config, new: Config, measuring: bool = False) -> list[str]:
 
 def _may_change(field: str) -> bool:
     return field.startswith(_MAY_CHANGE) and field not in _DECIDES
-
-
-def check_devices(config: Config, num_devices: int) -> None:
-    """Checks that the devices divide every minibatch.
-
-    Raises:
-      InputError: one is not a multiple of the number of devices.
-    """
-    batch = config.train.batch
-    sizes = {'paired': batch.paired, 'unpaired': batch.unpaired, **batch.of_modality}
-    for name, size in sizes.items():
-        require(
-            size % num_devices == 0, f'train.batch.{name}', size,
-            f'multiples of the {num_devices} local devices',
-        )  # fmt: skip
 
 
 def require(ok: Any, field: str, value: Any, allowed: str, comment: str = '') -> None:

@@ -27,7 +27,7 @@ import numpy as np
 from mmvae import data as data_sets
 from mmvae import objectives
 from mmvae import train as training
-from mmvae.config import Config, check_devices, differences, parse
+from mmvae.config import Config, differences, parse
 from mmvae.data import DataSet
 from mmvae.model import vae
 from mmvae.model.vae import MultimodalVAE
@@ -144,7 +144,7 @@ def prepare(config: Config, workdir: Path, data_dir: str | None, mode: str = 'tr
     """
     _check_places(workdir)
     if mode == 'train':
-        check_devices(config, parallel.device_count())
+        parallel.check_batches(config.train.batch)
     else:
         read_config(workdir)
         if not updates_made(workdir):

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmvae import data as data_sets
-from mmvae.config import Config, check_devices, differences, get_field, override, show
+from mmvae.config import Config, differences, get_field, override, show
 from mmvae.run import folder as run
 from mmvae.run import measure
 from mmvae.system import metrics, parallel, process
@@ -261,7 +261,7 @@ def prepare(
     for point in points:
         config = point.config
         try:
-            check_devices(config, parallel.device_count())
+            parallel.check_batches(config.train.batch)
             # What is checked does not depend on who is paired: that is not read again for each.
             same = dataclasses.replace(config.data, seed=0, num_pairs=0, unpaired='rest')
             if same not in loaded:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from mmvae.config import BatchConfig, require
 from mmvae.types import Array, RunError
 
 AXIS = 'devices'
@@ -39,6 +40,18 @@ def leave_memory_to_others() -> None:
 
 def device_count() -> int:
     return jax.local_device_count()
+
+
+def check_batches(batch: BatchConfig) -> None:
+    """Checks that the local devices divide every minibatch.
+
+    Raises:
+      InputError: one is not a multiple of their number.
+    """
+    sizes = {'paired': batch.paired, 'unpaired': batch.unpaired, **batch.of_modality}
+    for name, size in sizes.items():
+        allowed = f'multiples of the {device_count()} local devices'
+        require(size % device_count() == 0, f'train.batch.{name}', size, allowed)
 
 
 def _sharding(*spec: str) -> NamedSharding:
