@@ -231,7 +231,7 @@ def test_a_run_needs_neither_tensorflow_nor_tensorboard(finished, tmp_path):
     results = json.loads((workdir / 'results.json').read_text())
     assert results['config']['data']['feed'] == 'resident'
     assert results['test'] == json.loads((finished[0] / 'results.json').read_text())['test']
-    assert 'tensorboardX is not installed' in (workdir / 'log.txt').read_text()
+    assert 'no more TensorBoard files' in (workdir / 'log.txt').read_text()
     assert not (workdir / 'tensorboard').exists()
 
 
