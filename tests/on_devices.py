@@ -81,7 +81,43 @@ def main(count, path):
                 found['all floored'] = sum(
                     (0.3 if s == 'paired' else 1.0) * (psi * 3 - kl) for s, kl in kls.items()
                 )
-    np.savez(path, **found)
+    parallel.mean_over_devices = whole_mean
+    np.savez(path, **found, **loop_and_evaluator())
+
+
+def loop_and_evaluator():
+    """What the loop writes call by call, and the Evaluator's numbers of 13 examples."""
+    import tempfile
+    from pathlib import Path
+
+    import numpy as np
+
+    from mmvae import evaluate, train
+    from mmvae.model.vae import MultimodalVAE
+    from mmvae.system import metrics
+    from mmvae.system.checkpoint import open_checkpoints
+    from tests import small
+
+    data = small.make_data()
+    config = small.make_config(
+        model__network='dense', train__batch__paired=8, train__batch__unpaired=8,
+        train__num_updates=8, train__updates_per_call=2, train__log_every=2, train__eval_every=4,
+        data__feed='resident',
+    )  # fmt: skip
+    model = MultimodalVAE(data.modalities, config.model)
+    with tempfile.TemporaryDirectory() as name, open_checkpoints(Path(name) / 'c') as checkpoints:
+        train.train(config, model, data, Path(name), checkpoints)
+        params = checkpoints.restore_latest(train.abstract_state(config, model)).state.evaluated
+        rows = metrics.read_metrics(Path(name) / 'metrics.jsonl')
+    assert [row['step'] for row in rows if row['kind'] == 'updates'] == [2, 4, 6, 8]
+    written = [v for row in rows for k, v in row.items() if k not in ('kind', 'seconds')]
+    test = evaluate.examples_of(data, 'test')
+    report = evaluate.report(
+        evaluate.Evaluator(model, config.eval), params, 'test', test, config.eval
+    )
+    assert {estimate['n'] for estimate in report.values()} == {len(test.index)}
+    measured = [v for estimate in report.values() for v in (estimate['mean'], estimate['stderr'])]
+    return {'rows': np.array(written), 'report': np.array(measured)}
 
 
 if __name__ == '__main__':

@@ -52,3 +52,10 @@ def test_free_bits_hold_in_a_part_of_the_dimensions(found):
         # None below psi adds 0; all below adds psi - KL in each.
         assert added > 1e-3
         assert added > found[count]['all floored'] + 1e-3
+
+
+@pytest.mark.parametrize('count', [2, 4])
+def test_the_loop_and_the_evaluator_give_on_several_devices_what_they_give_on_one(found, count):
+    """With two updates a call, row by row; and of examples that no device's share divides."""
+    for name in ('rows', 'report'):
+        np.testing.assert_allclose(found[count][name], found[1][name], rtol=1e-3, atol=1e-3)

@@ -161,6 +161,26 @@ def test_one_compilation_serves_a_sweep(joint):
     assert distance(slow, other) > 0
 
 
+def test_no_key_is_used_twice():
+    """Of keys that JAX's checker follows: not those that are folded from one another."""
+    config = small.make_config(
+        model__network='dense', objective__name='combined', objective__num_samples=2,
+        data__feed='resident',
+    )  # fmt: skip
+    model = MultimodalVAE(DATA.modalities, config.model, True)
+    feed, update = train.make_feed_and_update(config, model, DATA)
+    state = train.initial_state(config, model, train.initial_pixels(config, DATA))
+    arguments = (
+        state, jax.tree.map(jnp.asarray, feed.constants), next(feed.minibatches(0)),
+        train.hyperparameters(config),
+    )  # fmt: skip
+    on_devices = jax.vmap(update, in_axes=(None, None, 0, None), axis_name=parallel.AXIS)
+    with jax.debug_key_reuse(True):
+        jax.jit(on_devices)(*arguments)
+        with pytest.raises(jax.errors.KeyReuseError):
+            jax.jit(lambda key: jax.random.normal(key) + jax.random.uniform(key))(jax.random.key(0))
+
+
 def test_the_state_is_donated(joint):
     state = parallel.replicate(joint.initial)
     joint.update(
