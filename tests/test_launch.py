@@ -135,7 +135,7 @@ def test_a_handful_of_examples_runs_to_the_end(tmp_path, run):
     """One modality, and the autoregressive network, whose figures are samples."""
     workdir = tmp_path / 'run'
     few = [
-        '--config.data.limit=3', '--config.data.view=whole', '--config.data.num_pairs=0',
+        '--config.data.limit=8', '--config.data.view=whole', '--config.data.num_pairs=0',
         '--config.objective.name=single', '--config.train.num_updates=1',
         '--config.model.network=autoregressive', '--config.model.feature_maps=2',
         '--config.model.strides=(2,)', '--config.model.masked_blocks=1',
@@ -143,7 +143,7 @@ def test_a_handful_of_examples_runs_to_the_end(tmp_path, run):
     done = run(*TINY, *few, '--config.eval.iw_examples=1', f'--workdir={workdir}')
     assert done.returncode == 0, done.stderr
     results = json.loads((workdir / 'results.json').read_text())
-    assert results['test']['x_bound']['n'] == 3
+    assert results['test']['x_bound']['n'] == 8
     assert results['test']['x_iw']['stderr'] is None
 
 

@@ -154,6 +154,8 @@ def prepare(config: Config, workdir: Path, data_dir: str | None, mode: str = 'tr
     names = [m.name for m in data.modalities]
     num_train = len(data.splits['train'].labels)
     data_sets.check_counts(config.data, config.train.batch, names, num_train)
+    if mode == 'train' and not updates_made(workdir):
+        training.initial_pixels(config, data)  # which refuses too few
     check_split(workdir, data)
     return data
 
