@@ -77,6 +77,21 @@ def test_results_say_where_they_come_from(finished):
     assert command['command'] == results['command'] == process.command()
 
 
+def test_the_curve_of_a_run_is_at_most_200_rows_of_bounds_and_seconds(finished, tmp_path):
+    curve = read(finished)['curve']
+    assert [row['step'] for row in curve] == [2, 4]
+    assert all({'seconds', 'joint_bound', 'x_bound'} <= {*row} for row in curve)
+    rows = [
+        {'step': i, 'kind': 'validation', 'seconds': i / 2, 'x_bound': -1.0, 'x_kl': 2.0}
+        for i in range(1, 452)
+    ]
+    text = ''.join(json.dumps(row) + '\n' for row in rows)
+    (tmp_path / 'metrics.jsonl').write_text(text)
+    curve = measure.read_curve(tmp_path)
+    assert len(curve) <= 200
+    assert curve[-1] == {'step': 451, 'seconds': 225.5, 'x_bound': -1.0}
+
+
 def test_a_figure_that_raises_costs_no_number_and_no_other_figure(
     data, tmp_path, monkeypatch, capsys
 ):

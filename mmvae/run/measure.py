@@ -116,6 +116,7 @@ def _measure(config: Config, workdir: Path, data: DataSet, folder: Path) -> None
         'stopped_early': progress.is_exhausted(config.train.patience),
         'seconds': progress.seconds,
         **measured,
+        'curve': read_curve(workdir),
     }
     metrics.write_json(folder / 'results.json', results)
     if folder == workdir:
@@ -124,6 +125,17 @@ def _measure(config: Config, workdir: Path, data: DataSet, folder: Path) -> None
         same = dataclasses.replace(config, eval=dataclasses.replace(config.eval, **chosen_by))
         metrics.write_json(workdir / 'config.json', same.to_dict())
     print(report.text(results, folder))
+
+
+def read_curve(workdir: Path, most: int = 200) -> list[dict[str, float]]:
+    """The bounds on the validation set over updates and seconds, at most so many rows."""
+    rows = metrics.read_metrics(workdir / 'metrics.jsonl')
+    rows = [row for row in rows if row['kind'] == 'validation']
+    every = -(-len(rows) // most) or 1
+    return [
+        {k: v for k, v in row.items() if k in ('step', 'seconds') or k.endswith('_bound')}
+        for row in rows[::-every][::-1]  # the last is among them
+    ]
 
 
 def _draw(config: Config, workdir: Path, data: DataSet, folder: Path) -> None:
