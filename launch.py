@@ -3,6 +3,7 @@
 python launch.py [--config=experiments/FILE.py] [--config.FIELD=VALUE ...] [--mode=MODE] ...
 """
 
+import contextlib
 import os
 import pkgutil
 import signal
@@ -37,13 +38,12 @@ _MODES = {
     'summary': Mode('Says what the runs of a sweep have reached.', 'sweep.modes:summarise'),
     'tables': Mode("Prints the thesis's tables beside the committed results.", 'analysis.tables:show', ('markdown',)),
 }  # fmt: skip
-_COMMON = ('config', 'workdir', 'data_dir', 'mode')
+_COMMON = ('config', 'workdir', 'data_dir', 'mode')  # flags of all modes
 _EXPERIMENTS = Path(__file__).resolve().parent / 'experiments'
 
-_CONFIG = config_flags.DEFINE_config_file(
-    'config', help_string='An experiment, default experiments/mnist5k.py; any field of it is set '
-    'after it, as in --config.objective.joint_weight=0.5.',
-)  # fmt: skip
+_CONFIG = config_flags.DEFINE_config_file('config', help_string=(
+    'An experiment, default experiments/mnist5k.py; any field of it is set after it, as in '
+    '--config.objective.joint_weight=0.5.'))  # fmt: skip
 flags.DEFINE_string('workdir', None, 'Folder of the run; default runs/EXPERIMENT-HASH.')
 flags.DEFINE_string('data_dir', None, 'Folder with mnist.npz, or of TensorFlow Datasets.')
 flags.DEFINE_enum('mode', 'train', _MODES, 'What to do; see below.')
@@ -52,17 +52,12 @@ flags.DEFINE_enum('split', 'test', ('train', 'validation', 'test'), 'Default tes
 flags.DEFINE_string('source', 'x', 'The modality that is given; default x.')
 flags.DEFINE_string('target', 'y', 'The modality that is made of it; default y.')
 flags.DEFINE_string('images', None, 'Folder of PNG or JPEG files, instead of test examples.')
-flags.DEFINE_integer(
-    'count', None, 'How many test examples, 0 for all; default 10 to translate, 1000 for quality.', 0
-)  # fmt: skip
+flags.DEFINE_integer('count', None, 'Test examples, 0: all; default 10, 1000 for quality.', 0)
 flags.DEFINE_integer('num_samples', 8, 'Translations of each example; default 8.', 1, 10_000)
-flags.DEFINE_string(
-    'sweep', None, "The points: 'FIELD=VALUE,VALUE;FIELD=...' for all combinations, or a file of "
-    "such lines; default the experiment's.",
-)  # fmt: skip
-flags.DEFINE_integer(
-    'jobs', None, 'Points that run at a time; default one a core, or one on an accelerator.', 1
-)
+flags.DEFINE_string('sweep', None, (
+    "The points: 'FIELD=VALUE,VALUE;FIELD=...' for all combinations, or a file of such lines; "
+    "default the experiment's."))  # fmt: skip
+flags.DEFINE_integer('jobs', None, 'Points at a time; default one a core or accelerator.', 1)
 flags.DEFINE_integer('point', None, 'Trains only this point, counted from 0, of --workdir.', 0)
 flags.DEFINE_bool('script', False, 'Trains nothing, but writes sbatch.sh, by which SLURM does.')
 flags.DEFINE_bool('markdown', False, 'Prints the tables as Markdown.')
@@ -77,21 +72,14 @@ def main(argv):
     try:
         if len(argv) > 1:
             raise InputError(f'{argv[1]!r}: not a flag; fields are set as --config.FIELD=VALUE')
-        dispatch(flags.FLAGS.mode)
-        sys.stdout.flush()
+        with printing():
+            dispatch(flags.FLAGS.mode)
     except Stopped as stopped:
         sys.exit(128 + stopped.number)  # as a shell has it; the log says how to go on
-    except InputError as error:
-        refuse(error)
-    except RunError as error:
-        refuse(error, code=1)
+    except (InputError, RunError) as error:
+        refuse(error, code=2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt:
         refuse('interrupted; the same command goes on from the last checkpoint', code=130)
-    except OSError as error:  # of the standard output, where Python would try again at the end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
-        if isinstance(error, BrokenPipeError):  # its reader has seen enough
-            sys.exit(128 + signal.SIGPIPE)
-        refuse(f'the standard output or a file cannot be written ({error})', code=1)
 
 
 def dispatch(name):
@@ -100,12 +88,11 @@ def dispatch(name):
     from mmvae.run import explain
     from mmvae.run import folder as run
 
-    FLAGS = flags.FLAGS
-    explain.check_flags(name, {n: m.flags for n, m in _MODES.items()}, _COMMON, FLAGS)
-    values = {n: FLAGS[n].value for n in _MODES[name].flags if FLAGS[n].value is not None}
-    for folder in {'images', 'out'} & set(values):
-        values[folder] = Path(values[folder])
-    function = pkgutil.resolve_name(f'mmvae.{_MODES[name].function}')
+    FLAGS, mode = flags.FLAGS, _MODES[name]
+    explain.check_flags(name, {n: {*m.flags} - {*_COMMON} for n, m in _MODES.items()}, FLAGS)
+    values = {n: FLAGS[n].value for n in mode.flags if FLAGS[n].value is not None}
+    values |= {n: Path(values[n]) for n in {'images', 'out'} & set(values)}
+    function = pkgutil.resolve_name(f'mmvae.{mode.function}')
     tree, workdir = _CONFIG.value, Path(FLAGS.workdir) if FLAGS.workdir else None
     if name == 'tables':
         print(function(_EXPERIMENTS / 'results', FLAGS.markdown))
@@ -123,10 +110,24 @@ def dispatch(name):
         function(config, workdir, run.prepare(config, workdir, FLAGS.data_dir, name), **values)
 
 
+@contextlib.contextmanager
+def printing():
+    """Ends quietly where nobody reads on, and in a line where it cannot be written."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # for Python's own flush
+        if isinstance(error, BrokenPipeError):
+            sys.exit(128 + signal.SIGPIPE)
+        refuse(f'the standard output or a file cannot be written ({error})', code=1)
+
+
 def parse_flags(argv):
     """Parses the flags; where they are wrong, one line says so and the exit code is 2."""
     if {'--help', '-help', '-h', '-?', '--helpshort'} & set(argv):
-        print_help()
+        with printing():
+            print_help()
         sys.exit(0)
     from mmvae.run import explain
 
@@ -146,11 +147,10 @@ def parse_flags(argv):
 def print_help():
     """The flags: first those of every mode, then each mode with its own."""
     sections = {__doc__: _COMMON}
-    for mode, (text, _, names) in _MODES.items():
-        sections[f'\n--mode={mode}: {text}'] = [n for n in names if n not in _COMMON]
+    sections |= {f'\n--mode={n}: {m.help}': m.flags for n, m in _MODES.items()}
     for title, names in sections.items():
         print(title)
-        for name in names:
+        for name in names if names == _COMMON else [n for n in names if n not in _COMMON]:
             print(f'  --{name}', flags.text_wrap(flags.FLAGS[name].help, 90, '      '), sep='\n')
 
 

@@ -6,8 +6,6 @@ field is left open (None), whoever owns the name knows: see `mmvae.run.folder.re
 is an `InputError` that names the field.
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import difflib
@@ -16,8 +14,7 @@ import hashlib
 import json
 import math
 import re
-import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from mmvae.types import InputError
@@ -186,11 +183,11 @@ class Config:
         """8 hexadecimal digits of the fields that make this run another run."""
         fixed = {
             field: value
-            for field, value in _flat(self.to_dict()).items()
+            for field, value, default in _leaves(self)
             # patience was fixed once, and runs keep their folders.
             if (not _may_change(field) or field == 'train.patience')
             # A later field at its default leaves a run, and so its folder, the same.
-            and value != _get_default(field)
+            and value != default
         }
         text = json.dumps(fixed, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -230,7 +227,7 @@ def differences(old: Config, new: Config, measuring: bool = False) -> list[str]:
 
     Where its training does not go on, all fields of `eval` may differ.
     """
-    old, new = _flat(old.to_dict()), _flat(new.to_dict())
+    old, new = ({field: value for field, value, _ in _leaves(c)} for c in (old, new))
     return [
         f'{field}: {old.get(field)!r} there, {new.get(field)!r} here'
         for field in sorted({*old, *new})
@@ -257,33 +254,27 @@ def require_known(field: str, value: str, names: Collection[str]) -> None:
 def _parse(cls: type, tree: Any, path: str) -> Any:
     """One section as its dataclass; `path` is what precedes its fields' names."""
     require(hasattr(tree, 'items'), path.rstrip('.') or 'of the experiment', tree, 'a section')
-    tree, hints = dict(tree.items()), typing.get_type_hints(cls)
+    tree, values = dict(tree.items()), {}
     fields = {field.name: field for field in dataclasses.fields(cls)}
     if cls is BatchConfig:  # any further key names a modality; None leaves it to `unpaired`
         size = fields.pop('of_modality')
         others = {key: tree.pop(key) for key in list(tree) if key not in fields}
-        rest = {
-            'of_modality': {
-                k: _value(size, v, path + k) for k, v in others.items() if v is not None
-            }
-        }
-    else:
-        rest = {}
-    for key in tree:
+        sizes = {k: _value(size, v, path + k) for k, v in others.items() if v is not None}
+        values['of_modality'] = sizes
+    for key, value in tree.items():
         if key not in fields:
             raise InputError(f'config field {path}{key}: unknown. {nearest(key, fields)}')
-    # A field that came later has a default: runs from before it are read as they were made.
-    is_missing = lambda f: f.name not in tree and f.default is dataclasses.MISSING  # noqa: E731
-    if missing := [path + field.name for field in fields.values() if is_missing(field)]:
-        raise InputError(f'config field {", ".join(missing)}: missing')
-    for key, value in tree.items():
-        is_section = dataclasses.is_dataclass(hints[key])
-        rest[key] = (
-            _parse(hints[key], value, f'{path}{key}.')
+        is_section = dataclasses.is_dataclass(section := fields[key].type)
+        values[key] = (
+            _parse(section, value, f'{path}{key}.')
             if is_section
             else _value(fields[key], value, path + key)
         )
-    return cls(**rest)
+    # A field that came later has a default: runs from before it are read as they were made.
+    required = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
+    if missing := [path + name for name in required if name not in values]:
+        raise InputError(f'config field {", ".join(missing)}: missing')
+    return cls(**values)
 
 
 def _value(field: dataclasses.Field, value: Any, path: str) -> Any:
@@ -327,25 +318,13 @@ def get_field(config: Any, field: str) -> Any:
     return config
 
 
-def _get_default(field: str) -> Any:
-    """The dataclass's default of a field, None where it has none."""
-    cls, *names = Config, *field.split('.')
-    for name in names:
-        if name not in (hints := typing.get_type_hints(cls)):
-            return None  # a modality's batch size
-        owner, cls = cls, hints[name]
-    default = {f.name: f.default for f in dataclasses.fields(owner)}[names[-1]]
-    if default is dataclasses.MISSING:
-        return None
-    return list(default) if isinstance(default, tuple) else default  # as _flat has them
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-    """{'data.name': ...} of a nested dict, with lists for tuples as JSON has them."""
-    flat = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f'{prefix}{key}.'))
+def _leaves(section: Any, prefix: str = '') -> Iterator[tuple[str, Any, Any]]:
+    """('data.num_pairs', its value, its default) of each field, with lists for tuples as in JSON."""
+    for field in dataclasses.fields(section):
+        value, path = getattr(section, field.name), prefix + field.name
+        if dataclasses.is_dataclass(value):
+            yield from _leaves(value, f'{path}.')
+        elif isinstance(value, Mapping):
+            yield from ((prefix + name, size, None) for name, size in value.items())
         else:
-            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
-    return flat
+            yield path, *(list(v) if isinstance(v, tuple) else v for v in (value, field.default))

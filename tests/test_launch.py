@@ -264,11 +264,12 @@ def test_a_write_to_the_standard_output_that_fails_is_one_line():
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_closed_pipe_ends_quietly():
+@pytest.mark.parametrize('flag', ['--mode=tables', '--help'])
+def test_a_closed_pipe_ends_quietly(flag):
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, 'w') as pipe:
-        done = start('--mode=tables', stdout=pipe)
+        done = start(flag, stdout=pipe)
     assert done.returncode == 128 + 13
     assert not done.stderr
 

@@ -20,42 +20,31 @@ _REMOVED = {
 _SYMBOLS = {'lambda': 'objective.joint_weight', 'psi': 'objective.free_bits'}
 
 
-def check_flags(
-    mode: str, flags_of: Mapping[str, Collection[str]], common: Collection[str], flags: Any
-) -> None:
-    """Checks that the flags given are the mode's, and that folders have names that can be.
+def check_flags(mode: str, flags_of: Mapping[str, Collection[str]], flags: Any) -> None:
+    """Checks that the flags given are the mode's, and that files and folders can have their names.
 
     Args:
-      flags_of: mode -> its flags.
-      common: the flags of all modes.
+      flags_of: mode -> its flags; those of all modes stand in none.
       flags: absl's FLAGS.
 
     Raises:
-      InputError: they are not.
+      InputError: they are not, or cannot.
     """
-    for name in {name: None for names in flags_of.values() for name in names}:
-        if flags[name].present and name not in common and name not in flags_of[mode]:
+    for name in dict.fromkeys(name for names in flags_of.values() for name in names):
+        if flags[name].present and name not in flags_of[mode]:
             modes = [f'--mode={other}' for other, names in flags_of.items() if name in names]
             raise InputError(f'--{name}: given with --mode={mode}; it is of {", ".join(modes)}')
-    for name in ('workdir', 'data_dir', 'images', 'out'):
-        check_path(name, flags[name].value)
-
-
-def check_path(flag: str, name: str | None) -> None:
-    """Checks that a file or folder may have this name, whether or not there is one.
-
-    Raises:
-      InputError: a part of it is too long, or has a character that no name may have.
-    """
-    try:
-        if max(map(len, os.fsencode(name or '.').split(b'/'))) > 255:
-            raise ValueError('file systems allow 255 letters')
-        os.lstat(name or '.')
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        pass  # whoever opens it says more
-    except (OSError, ValueError) as error:
-        reason = getattr(error, 'strerror', None) or error
-        raise InputError(f'--{flag}: {show(name)} cannot be a name ({reason})') from error
+    for flag in ('workdir', 'data_dir', 'images', 'out'):
+        name = flags[flag].value or '.'
+        try:
+            if max(map(len, os.fsencode(name).split(b'/'))) > 255:
+                raise ValueError('file systems allow 255 letters')
+            os.lstat(name)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            pass  # whoever opens it says more
+        except (OSError, ValueError) as error:
+            reason = getattr(error, 'strerror', None) or error
+            raise InputError(f'--{flag}: {show(name)} cannot be a name ({reason})') from error
 
 
 def find_config(argv: Sequence[str], experiments: Path) -> str | None:
@@ -70,9 +59,8 @@ def find_config(argv: Sequence[str], experiments: Path) -> str | None:
             paths.append(match[1][1:] if match[1] else following)
     for path in paths:
         if not os.path.isfile(path):  # a pipe would be waited for
-            known = [file.stem for file in experiments.glob('*.py')]
-            close = difflib.get_close_matches(Path(path).stem, known, n=1)
-            hint = f'. Did you mean --config={experiments.name}/{close[0]}.py?' if close else ''
+            close = _close(Path(path).stem, [file.stem for file in experiments.glob('*.py')])
+            hint = f'. Did you mean --config={experiments.name}/{close}.py?' if close else ''
             raise InputError(
                 f'--config: {show(path)[1:-1]}: no such file; experiments are in {experiments}{hint}'
             )
@@ -81,23 +69,24 @@ def find_config(argv: Sequence[str], experiments: Path) -> str | None:
     return paths[-1] if paths else None
 
 
-def read_experiment(path: str) -> dict[str, Any]:
-    """What a config file defines.
+def call(path: str, function: str, missing: str, *arguments: Any) -> Any:
+    """What a function that a config file defines gives.
 
     Raises:
-      InputError: it fails, or has no get_config().
+      InputError: there is none, which `missing` says, or it fails.
     """
     try:
-        module = runpy.run_path(path)
+        defined = runpy.run_path(path).get(function)
+        if defined:
+            return defined(*arguments)
     except (Exception, SystemExit) as error:
-        raise _failed(path, error) from error
-    if not callable(module.get('get_config')):
-        raise InputError(f'--config: {path} does not define get_config()')
-    return module
+        text = ' '.join(f'{type(error).__name__}: {error}'.split())
+        raise InputError(f'--config: {function}() of {path} failed: {text[:300]}') from error
+    raise InputError(missing)
 
 
-def check_config(path: str, config: Any) -> None:
-    """Checks that what get_config() gave is a config.
+def check_config(path: str, config: Any) -> Any:
+    """Checks that what get_config() gave is a config, which it gives.
 
     Raises:
       InputError: it is something else.
@@ -107,6 +96,7 @@ def check_config(path: str, config: Any) -> None:
             f'--config: get_config() of {path} gives {show(config)}; allowed: an '
             'ml_collections.ConfigDict, as base.get_config() of the experiments gives it'
         )
+    return config
 
 
 def fault(error: BaseException, argv: Sequence[str], path: str, flags: Collection[str]) -> str:
@@ -118,41 +108,30 @@ def fault(error: BaseException, argv: Sequence[str], path: str, flags: Collectio
     if isinstance(error, InputError):
         return str(error)
     try:
-        config = read_experiment(path)['get_config']()
-        check_config(path, config)
+        missing = f'--config: {path} does not define get_config()'
+        config = check_config(path, call(path, 'get_config', missing))
     except InputError as reason:
         return str(reason)
-    except (Exception, SystemExit) as reason:
-        return str(_failed(path, reason))
     unknown = getattr(error, 'flagname', 'config.')
     if not unknown.startswith('config.'):
-        return unknown_flag(unknown, list(flags), list(_fields(config)))
-    text = ' '.join(str(error).split()) or type(error).__name__
-    if 'Traceback' in text:
-        text = str(error).strip().splitlines()[-1]
-    return unknown_field(argv, config) or text[:300]
+        return _unknown_flag(unknown, flags, list(_fields(config)))
+    text = str(error).strip()
+    line = text.splitlines()[-1] if 'Traceback' in text else ' '.join(text.split())
+    return _unknown_field(argv, config) or line[:300] or type(error).__name__
 
 
-def _failed(path: str, error: BaseException) -> InputError:
-    text = ' '.join(f'{type(error).__name__}: {error}'.split())
-    return InputError(f'--config: {path} failed: {text[:300]}')
-
-
-def unknown_flag(name: str, flags: Sequence[str], fields: Sequence[str]) -> str:
-    """What to say of a flag that there is none of."""
-    removed = name.removeprefix('no')
-    if removed in _REMOVED:
+def _unknown_flag(name: str, flags: Collection[str], fields: Sequence[str]) -> str:
+    if (removed := name.removeprefix('no')) in _REMOVED:
         return f'--{name}: there is no such flag any more; {_REMOVED[removed]}'
-    field = _SYMBOLS.get(name) or _meant(name, fields)
-    close = difflib.get_close_matches(name, flags, n=1)
-    if not (field or close):
-        field = next(iter(difflib.get_close_matches(name, fields, n=1)), None)
-    meant = f'--config.{field}' if field else f'--{close[0]}' if close else None
-    hint = f'Did you mean {meant}?' if meant else '--help shows the flags'
+    field, flag = _SYMBOLS.get(name) or _ending(name, fields), _close(name, flags)
+    if not flag:
+        field = field or _close(name, fields)
+    meant = f'config.{field}' if field else flag
+    hint = f'Did you mean --{meant}?' if meant else '--help shows the flags'
     return f'--{show(name)[1:-1]}: no such flag. {hint}'
 
 
-def unknown_field(argv: Sequence[str], config: Mapping[str, Any]) -> str | None:
+def _unknown_field(argv: Sequence[str], config: Mapping[str, Any]) -> str | None:
     """What to say of the first field in argv that the config does not have."""
     for arg in argv:
         match = re.match(r'--?config\.([^=]*)', arg)
@@ -161,14 +140,18 @@ def unknown_field(argv: Sequence[str], config: Mapping[str, Any]) -> str | None:
             if not hasattr(section, 'keys'):
                 return f'--config.{match[1]}: no such field; what is before .{name} has no fields'
             if name not in section:
-                meant = _meant(match[1], list(_fields(config)))
+                meant = _ending(match[1], list(_fields(config)))
                 hint = f'Did you mean {meant}?' if meant else nearest(name, section.keys())
                 return f'--config.{match[1]}: no field {name!r}. {hint}'
             section = section[name]
     return None
 
 
-def _meant(name: str, fields: Sequence[str]) -> str | None:
+def _close(name: str, known: Collection[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(name, known, n=1)), None)
+
+
+def _ending(name: str, fields: Sequence[str]) -> str | None:
     """The one field whose full name, or the end of it, is given."""
     ends = [field for field in fields if f'.{field}'.endswith(f'.{name}')]
     return name if name in fields else ends[0] if len(ends) == 1 else None

@@ -32,7 +32,7 @@ from mmvae.data import DataSet
 from mmvae.model import vae
 from mmvae.model.vae import MultimodalVAE
 from mmvae.run import provenance
-from mmvae.run.provenance import Damaged, read_json
+from mmvae.run.provenance import read_json
 from mmvae.system import metrics, parallel, process
 from mmvae.system.checkpoint import Restored, open_checkpoints
 from mmvae.train import Stopped
@@ -83,27 +83,26 @@ def read_config(workdir: Path) -> Config:
     path = workdir / 'config.json'
     try:
         tree = read_json(path)
-        if tree is None:
-            raise InputError(f'--workdir: {workdir} holds no run (no config.json)')
-        return resolve(tree)
-    except (Damaged, InputError) as error:
-        if not os.path.lexists(path):
-            raise
+        config = None if tree is None else resolve(tree)
+    except ValueError as error:
         raise InputError(
             f'--workdir: {path} cannot be used ({error}). Put its text back: results.json has it '
             'as "config", and the same command writes it anew into another --workdir'
         ) from error
+    if config is None:
+        raise InputError(f'--workdir: {workdir} holds no run (no config.json)')
+    return config
 
 
 def read_results(workdir: Path) -> dict[str, Any] | None:
     """results.json; None where there is none or it is damaged, so that it is measured again."""
     try:
         results = read_json(workdir / 'results.json')
-        if results:
+        if results is not None:
             resolve(results['config'])
             results['updates'], results['stopped_early'], results['test']
         return results
-    except (Damaged, InputError, KeyError):
+    except (ValueError, KeyError):
         return None
 
 
@@ -113,20 +112,20 @@ def updates_made(workdir: Path) -> int:
         return checkpoints.latest_step() or 0
 
 
-def best_checkpoint(config: Config, model: MultimodalVAE, workdir: Path) -> Restored:
-    """The best checkpoint of a run, read without disturbing a training.
+def best_checkpoint(config: Config, workdir: Path) -> tuple[MultimodalVAE, Restored]:
+    """The model of a run and its best checkpoint, read without disturbing a training.
 
     Raises:
       InputError: there is none yet.
       RunError: none can be read.
     """
     _check_places(workdir)
-    if updates_made(workdir):
-        with open_checkpoints(workdir / 'checkpoints', read_only=True) as checkpoints:
-            best = checkpoints.restore_best(training.abstract_state(config, model))
-        if best:
-            return best
-    raise _no_checkpoint(workdir)
+    model = build_model(config)
+    with open_checkpoints(workdir / 'checkpoints', read_only=True) as checkpoints:
+        best = checkpoints.restore_best(training.abstract_state(config, model))
+    if not best:
+        raise _no_checkpoint(workdir)
+    return model, best
 
 
 def _no_checkpoint(workdir: Path) -> InputError:
@@ -143,20 +142,20 @@ def prepare(config: Config, workdir: Path, data_dir: str | None, mode: str = 'tr
       InputError: they do not. Nothing has been written then.
     """
     _check_places(workdir)
+    has_begun = updates_made(workdir)
     if mode == 'train':
         parallel.check_batches(config.train.batch)
     else:
         read_config(workdir)
-        if not updates_made(workdir):
+        if not has_begun:
             raise _no_checkpoint(workdir)
     check_folder(config, workdir, measuring=mode != 'train')
     data = data_sets.load(config.data, provenance.data_dir_of(workdir, data_dir))
     names = [m.name for m in data.modalities]
-    num_train = len(data.splits['train'].labels)
-    data_sets.check_counts(config.data, config.train.batch, names, num_train)
-    if mode == 'train' and not updates_made(workdir):
+    data_sets.check_counts(config.data, config.train.batch, names, len(data.splits['train'].labels))
+    if not has_begun:
         training.initial_pixels(config, data)  # which refuses too few
-    check_split(workdir, data)
+    _check_split(workdir, data)
     return data
 
 
@@ -164,22 +163,25 @@ def check_folder(config: Config, workdir: Path, measuring: bool = False) -> None
     """Checks that a run may begin or go on, or be measured, in a folder.
 
     Raises:
-      InputError: the folder holds a run of another config, or something else.
+      InputError: the folder holds a run of another config or with more updates, or something else.
     """
-    if os.path.lexists(workdir / 'config.json'):
-        if differ := differences(read_config(workdir), config, measuring):
-            raise InputError(
-                f'--workdir: {workdir} holds a run of another config ({"; ".join(differ)}). '
-                'Give another folder, or the same config'
-            )
-    elif workdir.exists() and not _is_free(workdir):
-        raise InputError(f'--workdir: {workdir} exists and is not the folder of a run')
-
-
-def _is_free(workdir: Path) -> bool:
-    """Whether a run may begin there: a folder with no more than a kill at the start leaves."""
-    left = {'.lock', 'log.txt', 'config.partial.json'}
-    return workdir.is_dir() and {p.name for p in workdir.iterdir()} <= left
+    if not os.path.lexists(workdir / 'config.json'):
+        # No more than a kill at the start leaves.
+        free = {'.lock', 'log.txt', 'config.partial.json'}
+        if workdir.exists() and not (workdir.is_dir() and free >= {*os.listdir(workdir)}):
+            raise InputError(f'--workdir: {workdir} exists and is not the folder of a run')
+    elif differ := differences(read_config(workdir), config, measuring):
+        raise InputError(
+            f'--workdir: {workdir} holds a run of another config ({"; ".join(differ)}). '
+            'Give another folder, or the same config'
+        )
+    results = read_results(workdir)
+    made = results['updates'] if results else updates_made(workdir)
+    if made > config.train.num_updates and not measuring:
+        raise InputError(
+            f'config field train.num_updates: {config.train.num_updates} given; the run in '
+            f'{workdir} has made {made}, and a run can only go on'
+        )
 
 
 def _check_places(folder: Path) -> None:
@@ -187,31 +189,12 @@ def _check_places(folder: Path) -> None:
     for path in folder.glob('*'):
         if path.name in _FOLDERS and not path.is_dir():
             raise InputError(f'--workdir: {path} is no folder; move it away')
-        if path.name.endswith(('.json', '.jsonl', '.txt', '.npz')) and path.is_dir():
+        if path.suffix in ('.json', '.jsonl', '.txt', '.npz') and path.is_dir():
             raise InputError(f'--workdir: {path} is a folder in the place of a file; move it away')
 
 
-def check_updates(config: Config, workdir: Path) -> None:
-    """Checks that a run has not made more updates than are asked for.
-
-    Raises:
-      InputError: it has.
-    """
-    results = read_results(workdir)
-    made = results['updates'] if results else updates_made(workdir)
-    if made > config.train.num_updates:
-        raise InputError(
-            f'config field train.num_updates: {config.train.num_updates} given; the run in '
-            f'{workdir} has made {made}, and a run can only go on'
-        )
-
-
-def check_split(workdir: Path, data: DataSet) -> None:
-    """Checks that a run goes on with the data it was begun with.
-
-    Raises:
-      InputError: it does not, or its split.npz is damaged.
-    """
+def _check_split(workdir: Path, data: DataSet) -> None:
+    """Checks that a run goes on with the data it was begun with."""
     path = workdir / 'split.npz'
     if not os.path.lexists(path):
         return
@@ -226,8 +209,8 @@ def check_split(workdir: Path, data: DataSet) -> None:
         ) from error
     if not same:
         raise InputError(
-            f'--data_dir: holds other data than the run in {path.parent} was begun with '
-            f'({path.name} has its checksum). Give the same data, or another --workdir'
+            f'--data_dir: holds other data than the run in {workdir} was begun with (split.npz has '
+            'its checksum). Give the same data, or another --workdir'
         )
 
 
@@ -258,11 +241,7 @@ def is_trained(config: Config, results: dict[str, Any] | None) -> bool:
 
 
 def require_finished(workdir: Path) -> None:
-    """Checks that a run has results.
-
-    Raises:
-      InputError: it has none yet.
-    """
+    """Raises an `InputError` where a run has no results yet."""
     if not read_results(workdir):
         raise InputError(
             f'--workdir: {workdir} is not finished (no results.json that can be read); the same '
@@ -284,13 +263,13 @@ def at_work(workdir: Path, out: Path | None = None) -> Iterator[Path]:
     if out and out.resolve() == workdir.resolve():
         out = None
     folder = out or workdir
-    if out is None and workdir.is_dir() and not os.access(workdir, os.W_OK):
+    if out and os.path.lexists(out / 'config.json'):
+        raise InputError(f'--out: {out} holds another run; give a folder of its own')
+    if not out and workdir.is_dir() and not os.access(workdir, os.W_OK):
         raise InputError(
             f'--workdir: {workdir} is read-only; give another folder (--out=FOLDER has what is '
             'made of a finished run)'
         )
-    if out and os.path.lexists(out / 'config.json'):
-        raise InputError(f'--out: {out} holds another run; give a folder of its own')
     with process.lock(folder, '--out' if out else '--workdir'):
         _check_places(folder)
         with process.log_to(folder / 'log.txt'), failures(folder):

@@ -66,9 +66,6 @@ def load(workdir: str | Path) -> TrainedModel:
       InputError: the folder holds no run, or one without a checkpoint.
       RunError: no checkpoint can be read.
     """
-    workdir = Path(workdir)
-    config = folder.read_config(workdir)
-    model = folder.build_model(config)
-    return TrainedModel(
-        model, folder.best_checkpoint(config, model, workdir).state.evaluated, config
-    )
+    config = folder.read_config(Path(workdir))
+    model, best = folder.best_checkpoint(config, Path(workdir))
+    return TrainedModel(model, best.state.evaluated, config)

@@ -47,7 +47,7 @@ def train(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
       RunError: training failed; the last checkpoint is kept.
       Stopped: a signal stopped it, and it was saved.
     """
-    run.check_updates(config, workdir)
+    run.check_folder(config, workdir)
     results = run.read_results(workdir)
     if run.is_finished(config, workdir):
         print(f'{workdir} is finished.\n{report.text(results, workdir)}')
@@ -139,8 +139,7 @@ def read_curve(workdir: Path, most: int = 200) -> list[dict[str, float]]:
 
 
 def _draw(config: Config, workdir: Path, data: DataSet, folder: Path) -> None:
-    model = run.build_model(config)
-    best = run.best_checkpoint(config, model, workdir)
+    model, best = run.best_checkpoint(config, workdir)
     shown = np.arange(min(100, len(data.splits['test'].labels)))
     examples = evaluate.examples_of(data, 'test', shown)
     place = folder / 'figures'
@@ -150,11 +149,8 @@ def _draw(config: Config, workdir: Path, data: DataSet, folder: Path) -> None:
         for name in figures.FIGURES:
             bar.set_postfix_str(name)
             try:
-                paths.append(
-                    figures.draw(
-                        name, model, best.state.evaluated, examples, config.eval.seed, place
-                    )
-                )
+                arguments = model, best.state.evaluated, examples, config.eval.seed, place
+                paths.append(figures.draw(name, *arguments))
             except Exception as error:  # the others do not need it
                 failures.append(f'{name}: {type(error).__name__}: {run.one_line(error)}')
             bar.update()
@@ -173,13 +169,14 @@ def encode(
     Arrays are named mean_x, scale_x, sample_x, mean_y, ..., sample_xy, [N, D] each. Of a flow the
     mean and scale are those of `posteriors.FlowPosterior`.
     """
-    model = run.build_model(config)
     with run.at_work(workdir, out) as folder:
-        params = run.best_checkpoint(config, model, workdir).state.evaluated
+        model, best = run.best_checkpoint(config, workdir)
         examples = evaluate.examples_of(data, split)
         _log.info('encoding %d %s examples', len(examples.index), split)
         key = keys.evaluation_key(config.eval.seed, split)
-        arrays = evaluate.latents(model, params, examples, key, config.eval.batch_size)
+        arrays = evaluate.latents(
+            model, best.state.evaluated, examples, key, config.eval.batch_size
+        )
         arrays |= {'labels': data.splits[split].labels, 'source': data.splits[split].source}
         path = folder / f'latents_{split}.npz'
         with metrics.replacing(path) as partial:
@@ -227,9 +224,8 @@ def _write_rows(
     out: Path | None,
 ) -> None:  # fmt: skip
     """Writes NAME.json, the rows that `measure` makes of the best checkpoint, and prints them."""
-    model = run.build_model(config)
     with run.at_work(workdir, out) as folder:
-        best = run.best_checkpoint(config, model, workdir)
+        model, best = run.best_checkpoint(config, workdir)
         _log.info('measuring for %s.json', name)
         rows = measure(model, best.state.evaluated)
         where_from = provenance.of_numbers(config, workdir, best.step)
@@ -269,11 +265,11 @@ def translate(
         names, pixels, index = chosen.index, chosen.images[source], chosen.index
         key = keys.evaluation_key(config.eval.seed, 'test')
     with run.at_work(workdir, out):
-        params = run.best_checkpoint(config, model, workdir).state.evaluated
+        _, best = run.best_checkpoint(config, workdir)
         example_keys = jax.vmap(lambda i: keys.fold(key, i))(index)
         _log.info('translating %d images', len(pixels))
         translations = translation.translate(
-            model, params, pixels, example_keys, source, target, num_samples
+            model, best.state.evaluated, pixels, example_keys, source, target, num_samples
         )
         place.mkdir(parents=True, exist_ok=True)
         modalities = model.modality(source), model.modality(target)

@@ -13,24 +13,22 @@ from mmvae.system import metrics, process
 from mmvae.types import InputError
 
 
-class Damaged(Exception):
-    """A file is not what it should be, and why, in a few words."""
-
-
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None where there is no file."""
+    """The object in a JSON file; None where there is no file.
+
+    Raises:
+      ValueError: it is damaged, and why, in a few words.
+    """
     if not os.path.lexists(path):
         return None
     if not path.is_file():  # a folder, a broken link, a pipe that would never end
-        raise Damaged('it is no file')
+        raise ValueError('it is no file')
     try:
         tree = json.loads(path.read_text())
-    except OSError as error:
-        raise Damaged(error.strerror) from error
-    except (ValueError, RecursionError) as error:
-        raise Damaged(f'no JSON: {error}') from error
+    except (OSError, RecursionError) as error:
+        raise ValueError(str(error)) from error
     if not isinstance(tree, dict):
-        raise Damaged('no JSON object')
+        raise ValueError('no JSON object')
     return tree
 
 
@@ -38,7 +36,7 @@ def read(workdir: Path) -> dict[str, Any]:
     """{'data_dir': ..., 'commands': [...]}; a damaged provenance.json is begun again."""
     try:
         return read_json(workdir / 'provenance.json') or {}
-    except Damaged:
+    except ValueError:
         return {}
 
 

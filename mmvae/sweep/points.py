@@ -17,15 +17,14 @@ import json
 import math
 import os
 import re
-import runpy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmvae import data as data_sets
 from mmvae.config import Config, differences, get_field, override, show
+from mmvae.run import explain, measure
 from mmvae.run import folder as run
-from mmvae.run import measure
 from mmvae.system import metrics, parallel, process
 from mmvae.types import InputError
 
@@ -146,16 +145,11 @@ def collect_points(path: Path) -> list[Overrides]:
       InputError: it has none, fails, or adds none.
     """
     points: list[Overrides] = []
-    try:
-        add_points = runpy.run_path(str(path)).get('sweep')
-        if add_points:
-            add_points(lambda overrides: points.append({str(k): v for k, v in overrides.items()}))
-    except (Exception, SystemExit) as error:
-        reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-        raise InputError(f'--config: the sweep(add) of {path} failed ({reason})') from error
+    add = lambda overrides: points.append({str(k): v for k, v in overrides.items()})  # noqa: E731
+    hint = f'; give --sweep={_FORM}'
+    explain.call(str(path), 'sweep', f'--sweep: not given, and {path} has no sweep(add){hint}', add)
     if not points:
-        fault = 'its sweep(add) adds no points' if add_points else 'has no sweep(add)'
-        raise InputError(f'--sweep: not given, and {path} {fault}; give --sweep={_FORM}')
+        raise InputError(f'--sweep: not given, and the sweep(add) of {path} adds no points{hint}')
     return points
 
 
@@ -270,7 +264,6 @@ def prepare(
                 loaded[same] = names, len(data.splits['train'].labels)
             data_sets.check_counts(config.data, config.train.batch, *loaded[same])
             run.check_folder(config, point.workdir)
-            run.check_updates(config, point.workdir)
         except InputError as error:
             raise InputError(f'sweep point {_text(point.overrides)}: {error}') from error
     every = [p.overrides for p in [*before.points, *points]]
