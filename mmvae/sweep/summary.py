@@ -15,7 +15,7 @@ import numpy as np
 from mmvae import data as data_sets
 from mmvae import evaluate
 from mmvae.analysis import tables
-from mmvae.config import get_field
+from mmvae.config import Config, get_field
 from mmvae.run import folder as run
 from mmvae.sweep.points import Point, point_name, value_text
 from mmvae.system import metrics
@@ -60,56 +60,50 @@ def read(points: Sequence[Point]) -> list[Outcome]:
 
 def _read(point: Point, values: Mapping[str, Any]) -> Outcome:
     config, workdir = point.config, point.workdir
-    file = 'config.json'
     try:
-        if os.path.lexists(workdir / file):
+        if os.path.lexists(workdir / (file := 'config.json')):
             run.read_config(workdir)
-        file = 'results.json'
         results = run.read_results(workdir)
-        if results is None and os.path.lexists(workdir / file):
+        if results is None and os.path.lexists(workdir / (file := 'results.json')):
             raise InputError('damaged')
-        file = 'metrics.jsonl'
-        rows = metrics.read_metrics(workdir / file)
-        validations = [row for row in rows if row['kind'] == 'validation']
+        rows = metrics.read_metrics(workdir / (file := 'metrics.jsonl'))
         status = (
             f'update {rows[-1]["step"]} of {config.train.num_updates}' if rows else 'not started'
         )
         status = 'finished' if run.is_trained(config, results) else status
         outcome = Outcome(point, values, status, test=results['test'] if results else {})
-        if not validations:
+        scored = [
+            (*evaluate.selection_bound(r, config), r) for r in rows if r['kind'] == 'validation'
+        ]
+        if not scored:
             return outcome
-        scores = [evaluate.selection_bound(row, config) for row in validations]
-        (bound, score), row = max(
-            zip(scores, validations, strict=True), key=lambda pair: pair[0][1]
+        bound, score, row = max(scored, key=lambda each: each[1])
+        return outcome._replace(
+            step=row['step'], bound=bound, score=score, validation=_validation(config, row)
         )
-        validation = {name: v for name, v in row.items() if name.endswith('_bound')}
-        bounds = [v for name, v in validation.items() if name.startswith('translation_')]
-        means = {'translation_bound': bounds, 'translation': _translations(config, row)}
-        validation |= {name: sum(values) / len(values) for name, values in means.items() if values}
-        return outcome._replace(step=row['step'], bound=bound, score=score, validation=validation)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, InputError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return Outcome(point, values, f'damaged: {file}')
 
 
-def _translations(config, row: Mapping[str, float]) -> list[float]:
-    """For each modality, the reconstruction of all others from q(z | it), in nats."""
+def _validation(config: Config, row: Mapping[str, float]) -> dict[str, float]:
+    bounds = {name: v for name, v in row.items() if name.endswith('_bound')}
     names = [m.name for m in data_sets.modalities(config.data)]
-    sums = []
+    sums = {'translation_bound': [v for n, v in bounds.items() if n.startswith('translation_')],
+            'translation': []}  # fmt: skip
     for source in names:
-        others = [name for name in names if name != source]
-        parts = [f'translation_{source}{"".join(others)}_reconstruction_{o}' for o in others]
-        if others and all(part in row for part in parts):
-            sums.append(sum(row[part] for part in parts))
-    return sums
+        bound = evaluate.bound_name(names, (source,))
+        parts = [f'{bound}_reconstruction_{other}' for other in names if other != source]
+        if parts and {*parts} <= {*row}:
+            sums['translation'].append(sum(row[part] for part in parts))
+    return bounds | {name: sum(values) / len(values) for name, values in sums.items() if values}
 
 
 def best(outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
     """The best point by each number of the validation set: the bounds chosen by, 'translation'."""
     chosen = {}
-    for bound in sorted({o.bound for o in outcomes if o.score is not None}):
+    for bound in sorted({o.bound for o in outcomes if o.bound}):
         chosen[bound] = max((o for o in outcomes if o.bound == bound), key=lambda o: o.score)
-    translated = [o for o in outcomes if 'translation' in o.validation]
-    if translated:
+    if translated := [o for o in outcomes if 'translation' in o.validation]:
         chosen['translation'] = max(translated, key=lambda o: o.validation['translation'])
     return chosen
 
@@ -129,15 +123,14 @@ def rows_of(outcomes: Sequence[Outcome]) -> list[list[str]]:
     def number(o, name, value):
         return '' if value is None else f'{value:.2f}{" *" if chosen[name] is o else "  "}'
 
-    ends = [('status', 'best update', bounds.pop() if len(bounds) == 1 else 'bound', 'translation')]
-    for o in outcomes:
-        translation = number(o, 'translation', o.validation.get('translation'))
-        ends.append((o.status, str(o.step or ''), number(o, o.bound, o.score), translation))
     starts = [['point', *names]]
+    ends = [['status', 'best update', bounds.pop() if len(bounds) == 1 else 'bound', 'translation']]
     for i, o in enumerate(outcomes):
         starts.append([str(i), *(value_text(o.values[f])[:20] for f in fields)])
+        translation = number(o, 'translation', o.validation.get('translation'))
+        ends.append([o.status, str(o.step or ''), number(o, o.bound, o.score), translation])
     for count in range(len(fields) + 1, 0, -1):
-        rows = [[*start[:count], *end] for start, end in zip(starts, ends, strict=True)]
+        rows = [start[:count] + end for start, end in zip(starts, ends, strict=True)]
         if max(map(len, metrics.table(rows).splitlines())) <= _WIDTH:
             break
     return rows
@@ -163,7 +156,7 @@ def write(points: Sequence[Point], folder: Path) -> str:
     """Writes summary.csv, summary.md and summary*.png; gives the table and the best points.
 
     Raises:
-      RunError: a file cannot be written; it has the table.
+      RunError: a file cannot be written; the table has been printed.
     """
     outcomes = read(points)
     finished = sum(o.status == 'finished' for o in outcomes)
@@ -173,19 +166,16 @@ def write(points: Sequence[Point], folder: Path) -> str:
     )
     rows, chosen = rows_of(outcomes), best_text(outcomes)
     text = f'{title}\n\n{metrics.table(rows)}\n\n{chosen}'
+    markdown = f'{title}\n\n{tables.markdown(rows)}\n\n```\n{chosen}\n```\n'
+    paths = [folder / 'summary.csv', folder / 'summary.md']
     try:
-        metrics.write_atomically(
-            folder / 'summary.md', f'{title}\n\n{tables.markdown(rows)}\n\n```\n{chosen}\n```\n'
-        )
-        with (
-            metrics.replacing(folder / 'summary.csv') as partial,
-            partial.open('w', newline='') as file,
-        ):
+        metrics.write_atomically(paths[1], markdown)
+        with metrics.replacing(paths[0]) as partial, partial.open('w', newline='') as file:
             everything = [csv_row(o) for o in outcomes]
             writer = csv.DictWriter(file, dict.fromkeys(itertools.chain(*everything)))
             writer.writeheader()
             writer.writerows(everything)
-        paths = [folder / 'summary.csv', folder / 'summary.md', *draw(outcomes, folder)]
+        paths += draw(outcomes, folder)
     except OSError as error:
         print(text)
         raise RunError(f'--workdir: the summary could not be written ({error})') from error
@@ -216,37 +206,36 @@ def draw(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
     varying = [f for f, v in values.items() if len(v) > 1 and f not in SEEDS]
     # lambda by psi wherever both vary, else those with most values; as given, the first down.
     axes = sorted(varying, key=lambda f: (f not in _AXES, -len(values[f])))[:2]
-    axes = [f for f in varying if f in axes]
     others = [f for f in varying if f not in axes]
     paths = []
     for combination in itertools.product(*(values[f] for f in others)) if varying else ():
         fixed = dict(zip(others, combination, strict=True))
-        part = [o for o in outcomes if all(o.values[k] == v for k, v in fixed.items())]
+        part = _where(outcomes, fixed)
         if any(o.validation for o in part):
             path = folder / (f'summary-{point_name(fixed)}.png' if fixed else 'summary.png')
             title = ', '.join(f'{k} {value_text(v)}' for k, v in fixed.items())
-            _draw_panels(part, {f: values[f] for f in axes}, title, path)
+            _draw_panels(part, {f: values[f] for f in varying if f in axes}, title, path)
             paths.append(path)
     return paths
+
+
+def _where(outcomes: Sequence[Outcome], fixed: Mapping[str, Any]) -> list[Outcome]:
+    return [o for o in outcomes if all(o.values[k] == v for k, v in fixed.items())]
 
 
 def _draw_panels(
     outcomes: Sequence[Outcome], axes: Mapping[str, Sequence[Any]], title: str, path: Path
 ) -> None:
-    import matplotlib
-
-    matplotlib.use('agg')
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     known = {name for o in outcomes for name in o.validation}
     bounds = [n for n in ('joint_bound', 'translation_bound') if n in known] or sorted(known)
-    names = [bounds[0], *(n for n in ('translation',) if n in known)]
-    shape = [len(v) for v in axes.values()]
-    figure, panels = pyplot.subplots(
-        1, len(names), squeeze=False, layout='constrained',
-        figsize=(2 + len(names) * (1.5 + 0.9 * shape[-1]), 2 + 0.6 * (shape[0] if shape[1:] else 1)),
-    )  # fmt: skip
-    for panel, name in zip(panels[0], names, strict=True):
+    names = [bounds[0], *{'translation'} & known]
+    *down, across = map(len, axes.values())
+    size = 2 + len(names) * (1.5 + 0.9 * across), 2 + 0.6 * sum(down or [1])
+    figure = Figure(figsize=size, layout='constrained')
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    for panel, name in zip(panels, names, strict=True):
         _heat_map(panel, outcomes, axes, name)
         panel.set_title(f'validation {name.replace("_", " ")}, nats')
     finished = sum(o.status == 'finished' for o in outcomes)
@@ -255,17 +244,14 @@ def _draw_panels(
     figure.suptitle(title.strip() or None)
     with metrics.replacing(path) as partial:
         figure.savefig(partial, dpi=100)
-    pyplot.close(figure)
 
 
 def _heat_map(
     panel, outcomes: Sequence[Outcome], axes: Mapping[str, Sequence[Any]], name: str
 ) -> None:
-    cells = [
-        _cell(outcomes, name, dict(zip(axes, point, strict=True)))
-        for point in itertools.product(*axes.values())
-    ]
     *down, across = axes
+    places = itertools.product(*axes.values())
+    cells = [_cell(outcomes, name, dict(zip(axes, place, strict=True))) for place in places]
     means = np.reshape([mean for mean, _, _ in cells], (-1, len(axes[across])))
     image = panel.imshow(means, cmap='viridis', aspect='auto')
     panel.set_xticks(range(len(axes[across])), map(value_text, axes[across]))
@@ -287,7 +273,7 @@ def _cell(
     outcomes: Sequence[Outcome], name: str, fixed: Mapping[str, Any]
 ) -> tuple[float, int, bool]:
     """Mean over the runs there, their number, and whether all are finished."""
-    there = [o for o in outcomes if all(o.values[k] == v for k, v in fixed.items())]
+    there = _where(outcomes, fixed)
     numbers = [o.validation[name] for o in there if name in o.validation]
     mean = float(np.mean(numbers)) if numbers else np.nan
     return mean, len(numbers), all(o.status == 'finished' for o in there)
