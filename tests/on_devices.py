@@ -1,13 +1,29 @@
-"""Run as `python -m tests.on_devices COUNT OUT.npz`: updates on so many forced CPU devices."""
+"""Run as `python -m tests.on_devices COUNT PART,PART OUT.npz`: on so many forced CPU devices.
+
+Parts: updates, by two optimisers, and on 4 devices without one of the means over them; and loop, the
+training loop and the Evaluator.
+"""
 
 import functools
 import os
 import sys
 
 
-def main(count, path):
+def main(count, parts, path):
     # Without the suite's flag: rounding differs more between less optimised programs.
     os.environ['XLA_FLAGS'] = f'--xla_force_host_platform_device_count={count}'
+    import numpy as np
+
+    from mmvae.system import parallel
+
+    assert parallel.device_count() == count
+    run = {'updates': updates, 'loop': loop_and_evaluator}
+    arrays = {name: array for part in parts for name, array in run[part](count).items()}
+    np.savez(path, **arrays)
+
+
+def updates(count):
+    """Parameters after updates from the same start, and the losses with and without free bits."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -20,7 +36,6 @@ def main(count, path):
     from mmvae.system import parallel
     from tests import small
 
-    assert parallel.device_count() == count
     data = small.make_data()
     config = small.make_config(
         model__network='dense', train__batch__paired=8, train__batch__unpaired=8
@@ -46,46 +61,52 @@ def main(count, path):
         'rmsprop': (functools.partial(rmsprop_nesterov, config.optimizer), 3),
     }
 
-    def run(optimizer, updates, psi):
+    def compile_update(optimizer):
         update = train.make_update(
             model, objectives.OBJECTIVES['joint'], optimizer, feed.fetch,
             {s.name: s.number for s in streams},
         )  # fmt: skip
+        return parallel.map_update(update)
+
+    def run(optimizer, update, steps, psi):
         state = train.TrainState(
             jnp.int32(0), initial.params, optimizer(1e-3, 0).init(initial.params)
         )
         state = parallel.replicate(jax.device_get(state))
         hyper = train.hyperparameters(config)._replace(free_bits=jnp.float32(psi))
-        mapped, hyper = parallel.map_update(update), parallel.replicate(hyper)
-        for _, minibatch in zip(range(updates), feed.minibatches(0), strict=False):
-            state, logged = mapped(state, constants, parallel.split(minibatch), hyper)
+        hyper = parallel.replicate(hyper)
+        for _, minibatch in zip(range(steps), feed.minibatches(0), strict=False):
+            state, logged = update(state, constants, parallel.split(minibatch), hyper)
         return state, jax.device_get(logged)
 
     def flat(params):
         return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(jax.device_get(params))])
 
-    found = {'initial': flat(initial.params)}
+    results = {'initial': flat(initial.params)}
     for variant, mean in variants.items():
         if variant != 'right' and count != 4:
             continue
         parallel.mean_over_devices = mean
-        for name, (optimizer, updates) in optimizers.items():
-            state, logged = run(optimizer, updates, psi)
-            found[f'{variant}, {name}'] = flat(state.params)
+        for name, (optimizer, steps) in optimizers.items():
+            if variant != 'right' and name != 'sgd':
+                continue
+            update = compile_update(optimizer)
+            state, logged = run(optimizer, update, steps, psi)
+            results[f'{variant}, {name}'] = flat(state.params)
             if variant == 'right':
                 parallel.check_replicas(state)
             if (variant, name) == ('right', 'sgd'):
-                _, plain = run(optimizer, updates, psi=0.0)
-                found |= {'loss': logged['loss'], 'plain loss': plain['loss']}
+                _, plain = run(optimizer, update, steps, psi=0.0)
+                results |= {'loss': logged['loss'], 'plain loss': plain['loss']}
                 kls = {s: plain[f'{s}_kl'] for s in ('paired', 'x', 'y')}
-                found['all floored'] = sum(
+                results['all floored'] = sum(
                     (0.3 if s == 'paired' else 1.0) * (psi * 3 - kl) for s, kl in kls.items()
                 )
     parallel.mean_over_devices = whole_mean
-    np.savez(path, **found, **loop_and_evaluator())
+    return results
 
 
-def loop_and_evaluator():
+def loop_and_evaluator(count):
     """What the loop writes call by call, and the Evaluator's numbers of 13 examples."""
     import tempfile
     from pathlib import Path
@@ -98,6 +119,7 @@ def loop_and_evaluator():
     from mmvae.system.checkpoint import open_checkpoints
     from tests import small
 
+    del count
     data = small.make_data()
     config = small.make_config(
         model__network='dense', train__batch__paired=8, train__batch__unpaired=8,
@@ -121,4 +143,4 @@ def loop_and_evaluator():
 
 
 if __name__ == '__main__':
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), sys.argv[2].split(','), sys.argv[3])
