@@ -33,9 +33,9 @@ _MODES = {
                       ('source', 'target', 'images', 'count', 'num_samples', 'out')),
     'quality': Mode('Measures how good the translations are.', 'run.measure:quality',
                     ('data_dir', 'count', 'num_samples', 'out')),
-    'sweep': Mode('Trains many runs in one folder.', 'sweep.modes:train',
+    'sweep': Mode('Trains many runs in one folder.', 'sweep.workers:train',
                   ('sweep', 'data_dir', 'jobs', 'point', 'script')),
-    'summary': Mode('Says what the runs of a sweep have reached.', 'sweep.modes:summarise'),
+    'summary': Mode('Says what the runs of a sweep have reached.', 'sweep.summary:summarise'),
     'tables': Mode("Prints the thesis's tables beside the committed results.", 'analysis.tables:show', ('markdown',)),
 }  # fmt: skip
 _COMMON = ('config', 'workdir', 'data_dir', 'mode')  # flags of all modes
@@ -57,7 +57,7 @@ flags.DEFINE_integer('num_samples', 8, 'Translations of each example; default 8.
 flags.DEFINE_string('sweep', None, (
     "The points: 'FIELD=VALUE,VALUE;FIELD=...' for all combinations, or a file of such lines; "
     "default the experiment's."))  # fmt: skip
-flags.DEFINE_integer('jobs', None, 'Points at a time; default one a core or accelerator.', 1)
+flags.DEFINE_integer('jobs', None, 'Points at a time; default one a core, 1 on a GPU or TPU.', 1)
 flags.DEFINE_integer('point', None, 'Trains only this point, counted from 0, of --workdir.', 0)
 flags.DEFINE_bool('script', False, 'Trains nothing, but writes sbatch.sh, by which SLURM does.')
 flags.DEFINE_bool('markdown', False, 'Prints the tables as Markdown.')
@@ -91,7 +91,7 @@ def dispatch(name):
     FLAGS, mode = flags.FLAGS, _MODES[name]
     explain.check_flags(name, {n: {*m.flags} - {*_COMMON} for n, m in _MODES.items()}, FLAGS)
     values = {n: FLAGS[n].value for n in mode.flags if FLAGS[n].value is not None}
-    values |= {n: Path(values[n]) for n in {'images', 'out'} & set(values)}
+    values |= {n: Path(values[n]) for n in ('images', 'out') if n in values}
     function = pkgutil.resolve_name(f'mmvae.{mode.function}')
     tree, workdir = _CONFIG.value, Path(FLAGS.workdir) if FLAGS.workdir else None
     if name == 'tables':
@@ -103,8 +103,8 @@ def dispatch(name):
         function(tree, workdir, experiment, Path(__file__).resolve(), **values)
     else:
         if name != 'train' and workdir and FLAGS['config'].using_default_value:
-            overrides = config_flags.get_override_values(FLAGS['config'])
-            tree = override(run.read_config(workdir).to_dict(), overrides)
+            fields = config_flags.get_override_values(FLAGS['config'])
+            tree = override(run.read_config(workdir).to_dict(), fields)
         config = run.resolve(tree)
         workdir = workdir or run.default_workdir(config)
         function(config, workdir, run.prepare(config, workdir, FLAGS.data_dir, name), **values)
@@ -137,8 +137,8 @@ def parse_flags(argv):
         path = explain.find_config(argv, _EXPERIMENTS) or default
         # Not the flag's default: the flag would read it, and the overrides, too early to explain.
         rest = flags.FLAGS([argv[0], *[f'--config={path}'] * (path is default), *argv[1:]])
-        explain.check_config(path, _CONFIG.value)
-    except (Exception, SystemExit) as error:  # a config file may raise anything
+        _CONFIG.value.to_dict()
+    except (Exception, SystemExit) as error:  # a config file may raise or give anything
         refuse(explain.fault(error, argv, str(path), list(flags.FLAGS)))
     flags.FLAGS['config'].using_default_value = path is default
     return rest

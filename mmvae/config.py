@@ -27,12 +27,9 @@ _DECIDES = ('eval.validation_examples', 'eval.seed')
 
 
 def _checked(
-    kind: type,
-    ok: Callable[[Any], bool],
-    allowed: str,
-    default: Any = dataclasses.MISSING,
+    kind: type, ok: Callable[[Any], bool], allowed: str, default: Any = dataclasses.MISSING,
     **more: Any,
-) -> Any:
+) -> Any:  # fmt: skip
     """A field of a dataclass, with what `parse` checks of its value."""
     metadata = {'kind': kind, 'ok': ok, 'allowed': allowed, **more}
     return dataclasses.field(default=default, metadata=metadata)
@@ -49,9 +46,8 @@ def real(below: float = math.inf, above: float = -math.inf, **more: Any) -> Any:
     most = min(below, 1e9)
     allowed = 'a finite number, ' + ('at least 0' if above < 0 else f'above {above:g}')
     allowed += f' and below {below:g}' if below < math.inf else f' and at most {most:g}'
-    return _checked(
-        float, lambda v: 0 <= v <= most and above < v < below, allowed, most=most, **more
-    )
+    ok = lambda v: 0 <= v <= most and above < v < below  # noqa: E731
+    return _checked(float, ok, allowed, most=most, **more)
 
 
 def word(**more: Any) -> Any:
@@ -96,7 +92,7 @@ class ModelConfig:
     )  # fmt: skip
     masked_blocks: int = whole(1, 100, default=3)  # of the autoregressive network
     masked_size: int = _checked(  # of its kernels
-        int, lambda v: 3 <= v <= 99 and v % 2, 'an odd number, at least 3 and at most 99', default=3
+        int, lambda v: 3 <= v <= 99 and v % 2, 'an odd number, at least 3 and at most 99', 3
     )
     masked_gates: bool = flag(default=False)  # whether each block is gated
     flow_steps: int = whole(0, 100, default=0)  # of flow in each posterior; 0: Gaussian
@@ -203,11 +199,7 @@ def parse(tree: Mapping[str, Any]) -> Config:
 
 
 def override(tree: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a nested dict in which some fields, as 'data.num_pairs', have other values.
-
-    Raises:
-      InputError: there can be no such field.
-    """
+    """A copy of a nested dict in which some fields, as 'data.num_pairs', have other values."""
     tree = copy.deepcopy(dict(tree))
     for field, value in fields.items():
         if not re.fullmatch(r'[A-Za-z][\w.]{0,99}', field, re.ASCII):
@@ -264,12 +256,10 @@ def _parse(cls: type, tree: Any, path: str) -> Any:
     for key, value in tree.items():
         if key not in fields:
             raise InputError(f'config field {path}{key}: unknown. {nearest(key, fields)}')
-        is_section = dataclasses.is_dataclass(section := fields[key].type)
-        values[key] = (
-            _parse(section, value, f'{path}{key}.')
-            if is_section
-            else _value(fields[key], value, path + key)
-        )
+        if dataclasses.is_dataclass(section := fields[key].type):
+            values[key] = _parse(section, value, f'{path}{key}.')
+        else:
+            values[key] = _value(fields[key], value, path + key)
     # A field that came later has a default: runs from before it are read as they were made.
     required = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
     if missing := [path + name for name in required if name not in values]:
@@ -287,11 +277,9 @@ def _value(field: dataclasses.Field, value: Any, path: str) -> Any:
     elif kind is tuple and isinstance(value, list):
         value = tuple(value)
     is_kind = type(value) is kind and (kind is not tuple or all(type(v) is int for v in value))
-    is_too_large = type(value) in (int, float) and value > most
-    require(
-        is_kind and field.metadata['ok'](value), path, value, field.metadata['allowed'],
-        ', which is too large' if is_too_large else '',
-    )  # fmt: skip
+    comment = ', which is too large' if type(value) in (int, float) and value > most else ''
+    ok = is_kind and field.metadata['ok'](value)
+    require(ok, path, value, field.metadata['allowed'], comment)
     return value
 
 

@@ -21,14 +21,11 @@ _SYMBOLS = {'lambda': 'objective.joint_weight', 'psi': 'objective.free_bits'}
 
 
 def check_flags(mode: str, flags_of: Mapping[str, Collection[str]], flags: Any) -> None:
-    """Checks that the flags given are the mode's, and that files and folders can have their names.
+    """Raises an `InputError` unless the flags given are the mode's, and folders' names can be.
 
     Args:
       flags_of: mode -> its flags; those of all modes stand in none.
       flags: absl's FLAGS.
-
-    Raises:
-      InputError: they are not, or cannot.
     """
     for name in dict.fromkeys(name for names in flags_of.values() for name in names):
         if flags[name].present and name not in flags_of[mode]:
@@ -70,11 +67,7 @@ def find_config(argv: Sequence[str], experiments: Path) -> str | None:
 
 
 def call(path: str, function: str, missing: str, *arguments: Any) -> Any:
-    """What a function that a config file defines gives.
-
-    Raises:
-      InputError: there is none, which `missing` says, or it fails.
-    """
+    """What a function of a config file gives; an `InputError` where it fails, or is `missing`."""
     try:
         defined = runpy.run_path(path).get(function)
         if defined:
@@ -85,33 +78,19 @@ def call(path: str, function: str, missing: str, *arguments: Any) -> Any:
     raise InputError(missing)
 
 
-def check_config(path: str, config: Any) -> Any:
-    """Checks that what get_config() gave is a config, which it gives.
-
-    Raises:
-      InputError: it is something else.
-    """
+def fault(error: BaseException, argv: Sequence[str], path: str, flags: Collection[str]) -> str:
+    """Why absl, with these flags, cannot parse argv: a flag, the config file at path, or a field."""
+    try:
+        if isinstance(error, InputError):
+            raise error
+        config = call(path, 'get_config', f'--config: {path} does not define get_config()')
+    except InputError as reason:
+        return str(reason)
     if not hasattr(config, 'to_dict'):
-        raise InputError(
+        return (
             f'--config: get_config() of {path} gives {show(config)}; allowed: an '
             'ml_collections.ConfigDict, as base.get_config() of the experiments gives it'
         )
-    return config
-
-
-def fault(error: BaseException, argv: Sequence[str], path: str, flags: Collection[str]) -> str:
-    """Why absl could not parse argv: an unknown flag, the config file at path, or a field.
-
-    Args:
-      flags: the names of all flags.
-    """
-    if isinstance(error, InputError):
-        return str(error)
-    try:
-        missing = f'--config: {path} does not define get_config()'
-        config = check_config(path, call(path, 'get_config', missing))
-    except InputError as reason:
-        return str(reason)
     unknown = getattr(error, 'flagname', 'config.')
     if not unknown.startswith('config.'):
         return _unknown_flag(unknown, flags, list(_fields(config)))

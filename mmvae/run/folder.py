@@ -34,9 +34,9 @@ from mmvae.model.vae import MultimodalVAE
 from mmvae.run import provenance
 from mmvae.run.provenance import read_json
 from mmvae.system import metrics, parallel, process
-from mmvae.system.checkpoint import Restored, open_checkpoints
+from mmvae.system.checkpoint import open_checkpoints
 from mmvae.train import Stopped
-from mmvae.types import InputError, RunError
+from mmvae.types import InputError, Params, RunError
 
 _log = logging.getLogger(__name__)
 _FOLDERS = ('checkpoints', 'figures', 'tensorboard')
@@ -52,18 +52,15 @@ def resolve(tree: Mapping[str, Any]) -> Config:
         another. What only the data can tell, `prepare` checks.
     """
     config = parse(tree)
-    config = dataclasses.replace(
-        config, data=data_sets.check(config.data), objective=objectives.check(config.objective)
-    )
-    modalities = data_sets.modalities(config.data)
+    data, objective = data_sets.check(config.data), objectives.check(config.objective)
+    modalities = data_sets.modalities(data)
     vae.check(config.model, modalities)
-    names = [m.name for m in modalities]
-    objectives.check_model(config.objective, config.model.flow_steps, names)
-    return config
+    objectives.check_model(objective, config.model.flow_steps, [m.name for m in modalities])
+    return dataclasses.replace(config, data=data, objective=objective)
 
 
-def default_workdir(config: Config) -> Path:
-    return Path('runs') / f'{config.experiment}-{config.digest()}'
+def default_workdir(config: Config, kind: str = '') -> Path:
+    return Path('runs') / f'{config.experiment}-{kind}{config.digest()}'
 
 
 def build_model(config: Config) -> MultimodalVAE:
@@ -75,11 +72,7 @@ def build_model(config: Config) -> MultimodalVAE:
 
 
 def read_config(workdir: Path) -> Config:
-    """The config that a run is trained with.
-
-    Raises:
-      InputError: the folder holds no run, or its config.json is damaged.
-    """
+    """The config of a run; an `InputError` where the folder holds none, or a damaged one."""
     path = workdir / 'config.json'
     try:
         tree = read_json(path)
@@ -112,8 +105,8 @@ def updates_made(workdir: Path) -> int:
         return checkpoints.latest_step() or 0
 
 
-def best_checkpoint(config: Config, workdir: Path) -> tuple[MultimodalVAE, Restored]:
-    """The model of a run and its best checkpoint, read without disturbing a training.
+def restore_best(config: Config, workdir: Path) -> tuple[MultimodalVAE, Params, int]:
+    """The model, the best parameters and their step, read without disturbing a training.
 
     Raises:
       InputError: there is none yet.
@@ -125,7 +118,7 @@ def best_checkpoint(config: Config, workdir: Path) -> tuple[MultimodalVAE, Resto
         best = checkpoints.restore_best(training.abstract_state(config, model))
     if not best:
         raise _no_checkpoint(workdir)
-    return model, best
+    return model, best.state.evaluated, best.step
 
 
 def _no_checkpoint(workdir: Path) -> InputError:
@@ -160,11 +153,7 @@ def prepare(config: Config, workdir: Path, data_dir: str | None, mode: str = 'tr
 
 
 def check_folder(config: Config, workdir: Path, measuring: bool = False) -> None:
-    """Checks that a run may begin or go on, or be measured, in a folder.
-
-    Raises:
-      InputError: the folder holds a run of another config or with more updates, or something else.
-    """
+    """Raises an `InputError` unless a run may begin or go on, or be measured, in a folder."""
     if not os.path.lexists(workdir / 'config.json'):
         # No more than a kill at the start leaves.
         free = {'.lock', 'log.txt', 'config.partial.json'}
@@ -175,17 +164,17 @@ def check_folder(config: Config, workdir: Path, measuring: bool = False) -> None
             f'--workdir: {workdir} holds a run of another config ({"; ".join(differ)}). '
             'Give another folder, or the same config'
         )
-    results = read_results(workdir)
+    results, asked = read_results(workdir), config.train.num_updates
     made = results['updates'] if results else updates_made(workdir)
-    if made > config.train.num_updates and not measuring:
+    if made > asked and not measuring:
         raise InputError(
-            f'config field train.num_updates: {config.train.num_updates} given; the run in '
-            f'{workdir} has made {made}, and a run can only go on'
+            f'config field train.num_updates: {asked} given; the run in {workdir} has made {made}, '
+            'and a run can only go on'
         )
 
 
 def _check_places(folder: Path) -> None:
-    """Checks that nothing stands in the place of what is read and written there."""
+    """Raises an `InputError` where something else stands in the place of a file or folder."""
     for path in folder.glob('*'):
         if path.name in _FOLDERS and not path.is_dir():
             raise InputError(f'--workdir: {path} is no folder; move it away')
@@ -194,7 +183,7 @@ def _check_places(folder: Path) -> None:
 
 
 def _check_split(workdir: Path, data: DataSet) -> None:
-    """Checks that a run goes on with the data it was begun with."""
+    """Raises an `InputError` unless a run goes on with the data it was begun with."""
     path = workdir / 'split.npz'
     if not os.path.lexists(path):
         return
@@ -216,10 +205,9 @@ def _check_split(workdir: Path, data: DataSet) -> None:
 
 def _split_arrays(data: DataSet) -> dict[str, np.ndarray]:
     """Which of the source's examples are where, and a checksum of the images."""
-    arrays = {split: examples.source for split, examples in data.splits.items()}
+    arrays, digest = {split: e.source for split, e in data.splits.items()}, hashlib.sha256()
     for observed, rows in data.streams.items():
-        arrays['seen_' + '_'.join(observed)] = data.splits['train'].source[rows]
-    digest = hashlib.sha256()
+        arrays['seen_' + '_'.join(observed)] = arrays['train'][rows]
     for examples in data.splits.values():
         for image in examples.images.values():
             digest.update(np.ascontiguousarray(image).tobytes())
@@ -262,7 +250,6 @@ def at_work(workdir: Path, out: Path | None = None) -> Iterator[Path]:
     """
     if out and out.resolve() == workdir.resolve():
         out = None
-    folder = out or workdir
     if out and os.path.lexists(out / 'config.json'):
         raise InputError(f'--out: {out} holds another run; give a folder of its own')
     if not out and workdir.is_dir() and not os.access(workdir, os.W_OK):
@@ -270,6 +257,7 @@ def at_work(workdir: Path, out: Path | None = None) -> Iterator[Path]:
             f'--workdir: {workdir} is read-only; give another folder (--out=FOLDER has what is '
             'made of a finished run)'
         )
+    folder = out or workdir
     with process.lock(folder, '--out' if out else '--workdir'):
         _check_places(folder)
         with process.log_to(folder / 'log.txt'), failures(folder):
@@ -282,10 +270,9 @@ def failures(folder: Path) -> Iterator[None]:
     try:
         yield
     except Stopped as stopped:
-        name = signal.Signals(stopped.number).name
         _log.info(
             'stopped by %s and saved at update %d. The same command goes on from there: %s',
-            name, stopped.step, process.command(),
+            signal.Signals(stopped.number).name, stopped.step, process.command(),
         )  # fmt: skip
         raise
     except OSError as error:

@@ -27,12 +27,11 @@ class TrainedModel(NamedTuple):
           x: name -> [(B), H, W, C], whole numbers 0 .. num_values-1: of binary modalities 0 and 1.
 
         Raises:
-          InputError: x is empty, a name or a shape is not the model's, or a value is not one of
-            its modality.
+          InputError: x is empty, or a name, a shape or a value is not the model's.
         """
         if not x:
-            names = ', '.join(self.model.names)
-            raise InputError(f'no modality given; allowed: one or more of {names}')
+            allowed = ', '.join(self.model.names)
+            raise InputError(f'no modality given; allowed: one or more of {allowed}')
         for name, values in x.items():
             _check_values(self.model.modality(name), np.asarray(values))
         return self.model.apply({'params': self.params}, x, method='encode')
@@ -49,13 +48,11 @@ class TrainedModel(NamedTuple):
 
 
 def _check_values(modality: Modality, values: np.ndarray) -> None:
-    top = modality.num_values - 1
-    allowed = f'whole numbers from 0 to {top}'
-    if top == 1:
-        allowed += ', as in pixels > 127: the model saw grey levels drawn as binary ones'
-    is_number = values.dtype.kind in 'biuf'
+    top, is_number = modality.num_values - 1, values.dtype.kind in 'biuf'
     bad = values[~((values >= 0) & (values <= top) & (values % 1 == 0))] if is_number else values
     if bad.size:
+        hint = ', as in pixels > 127: the model saw grey levels drawn as binary ones' * (top == 1)
+        allowed = f'whole numbers from 0 to {top}{hint}'
         raise InputError(f'modality {modality.name}: {bad.flat[0]} given; allowed: {allowed}')
 
 
@@ -67,5 +64,5 @@ def load(workdir: str | Path) -> TrainedModel:
       RunError: no checkpoint can be read.
     """
     config = folder.read_config(Path(workdir))
-    model, best = folder.best_checkpoint(config, Path(workdir))
-    return TrainedModel(model, best.state.evaluated, config)
+    model, params, _ = folder.restore_best(config, Path(workdir))
+    return TrainedModel(model, params, config)

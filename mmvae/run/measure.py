@@ -60,11 +60,8 @@ def train(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
         is_trained = run.is_trained(config, results)
         if not is_trained:
             run.begin(config, workdir, data, data_dir)
-            with (
-                open_checkpoints(workdir / 'checkpoints') as checkpoints,
-                process.stop_requests() as stop_request,
-            ):
-                model = run.build_model(config)
+            model, place = run.build_model(config), workdir / 'checkpoints'
+            with open_checkpoints(place) as checkpoints, process.stop_requests() as stop_request:
                 training.train(config, model, data, workdir, checkpoints, stop_request)
         _measure(config, workdir, data, workdir)
         if not is_trained:
@@ -121,9 +118,10 @@ def _measure(config: Config, workdir: Path, data: DataSet, folder: Path) -> None
     metrics.write_json(folder / 'results.json', results)
     if folder == workdir:
         # But for what decides which checkpoint is best.
-        chosen_by = {f: getattr(trained.eval, f) for f in ('seed', 'validation_examples')}
-        same = dataclasses.replace(config, eval=dataclasses.replace(config.eval, **chosen_by))
-        metrics.write_json(workdir / 'config.json', same.to_dict())
+        tree = config.to_dict()
+        for field in ('seed', 'validation_examples'):
+            tree['eval'][field] = getattr(trained.eval, field)
+        metrics.write_json(workdir / 'config.json', tree)
     print(report.text(results, folder))
 
 
@@ -139,7 +137,7 @@ def read_curve(workdir: Path, most: int = 200) -> list[dict[str, float]]:
 
 
 def _draw(config: Config, workdir: Path, data: DataSet, folder: Path) -> None:
-    model, best = run.best_checkpoint(config, workdir)
+    model, params, step = run.restore_best(config, workdir)
     shown = np.arange(min(100, len(data.splits['test'].labels)))
     examples = evaluate.examples_of(data, 'test', shown)
     place = folder / 'figures'
@@ -149,13 +147,12 @@ def _draw(config: Config, workdir: Path, data: DataSet, folder: Path) -> None:
         for name in figures.FIGURES:
             bar.set_postfix_str(name)
             try:
-                arguments = model, best.state.evaluated, examples, config.eval.seed, place
-                paths.append(figures.draw(name, *arguments))
+                paths.append(figures.draw(name, model, params, examples, config.eval.seed, place))
             except Exception as error:  # the others do not need it
                 failures.append(f'{name}: {type(error).__name__}: {run.one_line(error)}')
             bar.update()
     if paths:
-        metrics.show_figures(folder, best.step, paths)
+        metrics.show_figures(folder, step, paths)
     if failures:
         raise RunError(f'figures that could not be drawn: {"; ".join(failures)}')
     _log.info('figures are in %s', place)
@@ -170,13 +167,11 @@ def encode(
     mean and scale are those of `posteriors.FlowPosterior`.
     """
     with run.at_work(workdir, out) as folder:
-        model, best = run.best_checkpoint(config, workdir)
+        model, params, _ = run.restore_best(config, workdir)
         examples = evaluate.examples_of(data, split)
         _log.info('encoding %d %s examples', len(examples.index), split)
         key = keys.evaluation_key(config.eval.seed, split)
-        arrays = evaluate.latents(
-            model, best.state.evaluated, examples, key, config.eval.batch_size
-        )
+        arrays = evaluate.latents(model, params, examples, key, config.eval.batch_size)
         arrays |= {'labels': data.splits[split].labels, 'source': data.splits[split].source}
         path = folder / f'latents_{split}.npz'
         with metrics.replacing(path) as partial:
@@ -187,12 +182,9 @@ def encode(
 def represent(config: Config, workdir: Path, data: DataSet, out: Path | None = None) -> None:
     """Writes representation.json, the accuracies of Table 7.2, and prints them."""
     run.require_finished(workdir)
-
-    def classify(model, params):
-        seed, batch_size = config.eval.seed, config.eval.batch_size
-        return representation.classify(model, params, data, seed, batch_size)
-
-    _write_rows(config, workdir, 'representation', classify, representation.table, out)
+    arguments = data, config.eval.seed, config.eval.batch_size
+    measure = lambda *best: representation.classify(*best, *arguments)  # noqa: E731
+    _write_rows(config, workdir, 'representation', measure, representation.table, out)
 
 
 def quality(
@@ -211,10 +203,8 @@ def quality(
     data_dir = provenance.data_dir_of(workdir, data_dir)
     classified = data if every_digit == config.data else data_sets.load(every_digit, data_dir)
 
-    def measure(model, params):
-        seed = config.eval.seed
-        return translation.quality(model, params, data, classified, seed, count, num_samples)
-
+    arguments = data, classified, config.eval.seed, count, num_samples
+    measure = lambda *best: translation.quality(*best, *arguments)  # noqa: E731
     _write_rows(config, workdir, 'translation', measure, translation.table, out)
 
 
@@ -225,10 +215,10 @@ def _write_rows(
 ) -> None:  # fmt: skip
     """Writes NAME.json, the rows that `measure` makes of the best checkpoint, and prints them."""
     with run.at_work(workdir, out) as folder:
-        model, best = run.best_checkpoint(config, workdir)
+        model, params, step = run.restore_best(config, workdir)
         _log.info('measuring for %s.json', name)
-        rows = measure(model, best.state.evaluated)
-        where_from = provenance.of_numbers(config, workdir, best.step)
+        rows = measure(model, params)
+        where_from = provenance.of_numbers(config, workdir, step)
         metrics.write_json(folder / f'{name}.json', {**where_from, name: rows})
     print(metrics.table(table(rows)))
 
@@ -239,10 +229,8 @@ def translate(
 ) -> None:  # fmt: skip
     """Writes translations.npz and translations.png to `out`, or to translations/ in the run.
 
-    Of a folder of images, or of `count` test examples, 0 for all.
-
-    The arrays are those of `translation.Translation`; `names` has the files, or the places of the
-    test examples in their split.
+    Of a folder of images, or of `count` test examples, 0 for all. The arrays are those of
+    `translation.Translation`; `names` has the files, or the examples' places in their split.
 
     Raises:
       InputError: the run is not finished, a modality is unknown, an image is not one of it, or
@@ -265,12 +253,11 @@ def translate(
         names, pixels, index = chosen.index, chosen.images[source], chosen.index
         key = keys.evaluation_key(config.eval.seed, 'test')
     with run.at_work(workdir, out):
-        _, best = run.best_checkpoint(config, workdir)
+        _, params, _ = run.restore_best(config, workdir)
         example_keys = jax.vmap(lambda i: keys.fold(key, i))(index)
         _log.info('translating %d images', len(pixels))
-        translations = translation.translate(
-            model, best.state.evaluated, pixels, example_keys, source, target, num_samples
-        )
+        arguments = pixels, example_keys, source, target, num_samples
+        translations = translation.translate(model, params, *arguments)
         place.mkdir(parents=True, exist_ok=True)
         modalities = model.modality(source), model.modality(target)
         figures.draw_translation(*modalities, translations, place / 'translations.png')

@@ -14,11 +14,7 @@ from mmvae.types import InputError
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None where there is no file.
-
-    Raises:
-      ValueError: it is damaged, and why, in a few words.
-    """
+    """The object in a JSON file, None without a file; a `ValueError` says how it is damaged."""
     if not os.path.lexists(path):
         return None
     if not path.is_file():  # a folder, a broken link, a pipe that would never end
@@ -41,11 +37,7 @@ def read(workdir: Path) -> dict[str, Any]:
 
 
 def data_dir_of(workdir: Path, data_dir: str | None) -> str | None:
-    """The --data_dir given, else the one that the run was trained with.
-
-    Raises:
-      InputError: that one is gone.
-    """
+    """The --data_dir given, else the run's; an `InputError` where that one is gone."""
     remembered = read(workdir).get('data_dir')
     if data_dir or not remembered:
         return data_dir
@@ -57,11 +49,14 @@ def data_dir_of(workdir: Path, data_dir: str | None) -> str | None:
     return remembered
 
 
+def absolute(data_dir: str | None) -> str | None:
+    """The full name of a folder of this machine; another place, such as gs://..., as it is."""
+    return os.path.abspath(data_dir) if data_dir and os.path.isdir(data_dir) else data_dir
+
+
 def add_command(workdir: Path, data_dir: str | None) -> None:
     """Adds this process to those that trained a run, unless it is like the last one."""
-    data_dir = data_dir_of(workdir, data_dir)
-    if data_dir and os.path.isdir(data_dir):
-        data_dir = os.path.abspath(data_dir)
+    data_dir = absolute(data_dir_of(workdir, data_dir))
     commands, command = read(workdir).get('commands', []), this_command()
     commands += [command] * (commands[-1:] != [command])
     metrics.write_json(workdir / 'provenance.json', {'data_dir': data_dir, 'commands': commands})

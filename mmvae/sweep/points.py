@@ -11,9 +11,9 @@ A point is a run like any other: it can be gone on with, measured and loaded alo
 
 import ast
 import dataclasses
+import functools
 import hashlib
 import itertools
-import json
 import math
 import os
 import re
@@ -25,6 +25,7 @@ from mmvae import data as data_sets
 from mmvae.config import Config, differences, get_field, override, show
 from mmvae.run import explain, measure
 from mmvae.run import folder as run
+from mmvae.run.provenance import absolute, read_json
 from mmvae.system import metrics, parallel, process
 from mmvae.types import InputError
 
@@ -34,13 +35,7 @@ _MOST_POINTS = 10_000
 
 
 class Point(NamedTuple):
-    """One run of a sweep.
-
-    Attributes:
-      overrides: the fields it sets, and to what.
-      config: the config that they make of the sweep's.
-      workdir: its folder, which is named after them.
-    """
+    """One run of a sweep: the fields it sets, its config, and its folder, named after them."""
 
     overrides: Overrides
     config: Config
@@ -48,13 +43,7 @@ class Point(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """What sweep.json has.
-
-    Attributes:
-      base: the config that all points start from, a nested dict.
-      data_dir: --data_dir of all points.
-      points: in the order that --point counts them, which never changes.
-    """
+    """What sweep.json has: the points stand as --point counts them, which never changes."""
 
     base: Mapping[str, Any]
     data_dir: str | None
@@ -64,13 +53,28 @@ class Sweep(NamedTuple):
 def read_overrides(text: str | None, experiment: Path) -> list[Overrides]:
     """The points that --sweep gives: a grid, a file of grids, or those of the experiment's file.
 
-    Raises:
-      InputError: it has none, or not in the form it should be.
+    A file has a grid a line, and '#' begins a comment; an experiment's sweep(add) calls
+    add({'data.num_pairs': 100}) for each. Raises an `InputError` where there is none.
     """
+    points: list[Overrides] = []
     if text is None:
-        return collect_points(experiment)
-    is_grid = '=' in text and not os.path.isfile(text)
-    return parse_grid(text) if is_grid else read_points(Path(text))
+        add = lambda fields: points.append({str(k): v for k, v in fields.items()})  # noqa: E731
+        missing = f'--sweep: not given, and {experiment} has no sweep(add); give --sweep={_FORM}'
+        explain.call(str(experiment), 'sweep', missing, add)
+    elif '=' in text and not os.path.isfile(text):
+        return parse_grid(text)
+    else:
+        try:
+            if not os.path.isfile(text):  # a pipe would be waited for
+                raise OSError('no such file')
+            lines = [line.partition('#')[0] for line in Path(text).read_text().splitlines()]
+        except (OSError, ValueError) as error:
+            raise InputError(f'--sweep: {show(text)} cannot be read ({error})') from error
+        points += itertools.chain(*(parse_grid(line) for line in lines if line.strip()))
+    if not points:
+        place = text or f'not given, and the sweep(add) of {experiment}'
+        raise InputError(f'--sweep: {place} adds no points; give --sweep={_FORM}')
+    return points
 
 
 def parse_grid(text: str) -> list[Overrides]:
@@ -78,11 +82,10 @@ def parse_grid(text: str) -> list[Overrides]:
 
     A value is a Python literal; a word without quotes is a string, true and false are booleans.
 
-    Raises:
-      InputError: the text is not of that form.
+    Raises an `InputError` where the text is not of that form.
     """
     axes = {}
-    for part in filter(str.strip, text.split(';')):
+    for part in [p for p in text.split(';') if p.strip()] or [text]:
         field, _, values = part.partition('=')
         field = field.strip().removeprefix('config.')
         if not (field and values.strip()):
@@ -90,21 +93,26 @@ def parse_grid(text: str) -> list[Overrides]:
         if field in axes:
             raise InputError(f'--sweep: {show(field)} is given twice')
         axes[field] = _parse_values(values)
-    if not axes:
-        raise InputError(f'--sweep: nothing given; allowed: {_FORM}')
-    count = math.prod(map(len, axes.values()))
-    if count > _MOST_POINTS:
+    if (count := math.prod(map(len, axes.values()))) > _MOST_POINTS:
         raise InputError(f'--sweep: {count} combinations given; allowed: {_MOST_POINTS}')
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
 def _parse_values(text: str) -> list[Any]:
     source = f'[{text.strip()}]'
+
+    def value(node):
+        try:
+            return ast.literal_eval(node)
+        except (ValueError, TypeError):  # no literal
+            word = ast.get_source_segment(source, node)
+            return {'true': True, 'false': False}.get(word.lower(), word)
+
     try:
         node = ast.parse(source, mode='eval').body
         if not isinstance(node, ast.List):
             raise SyntaxError('its brackets do not match')
-        return [_parse_value(source, value) for value in node.elts]
+        return [value(element) for element in node.elts]
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(
             f'--sweep: {show(text)} given; allowed: values with commas between them, and quotes '
@@ -112,58 +120,10 @@ def _parse_values(text: str) -> list[Any]:
         ) from error
 
 
-def _parse_value(source: str, node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError):  # no literal
-        word = ast.get_source_segment(source, node)
-        return {'true': True, 'false': False}.get(word.lower(), word)
-
-
-def read_points(path: Path) -> list[Overrides]:
-    """The points of a file: a grid a line, as `parse_grid` has it; '#' begins a comment.
-
-    Raises:
-      InputError: it cannot be read, or has none.
-    """
-    try:
-        if not os.path.isfile(path):  # a pipe would be waited for
-            raise OSError('no such file')
-        lines = [line.partition('#')[0].strip() for line in path.read_text().splitlines()]
-    except (OSError, ValueError) as error:
-        raise InputError(f'--sweep: {show(str(path))} cannot be read ({error})') from error
-    points = [point for line in lines if line for point in parse_grid(line)]
-    if not points:
-        raise InputError(f'--sweep: {path} has no points')
-    return points
-
-
-def collect_points(path: Path) -> list[Overrides]:
-    """The points that the sweep(add) of an experiment's file adds: add({'data.num_pairs': 100}).
-
-    Raises:
-      InputError: it has none, fails, or adds none.
-    """
-    points: list[Overrides] = []
-    add = lambda overrides: points.append({str(k): v for k, v in overrides.items()})  # noqa: E731
-    hint = f'; give --sweep={_FORM}'
-    explain.call(str(path), 'sweep', f'--sweep: not given, and {path} has no sweep(add){hint}', add)
-    if not points:
-        raise InputError(f'--sweep: not given, and the sweep(add) of {path} adds no points{hint}')
-    return points
-
-
 def make_points(
     base: Mapping[str, Any], overrides: Sequence[Overrides], folder: Path
 ) -> list[Point]:
-    """The runs of a sweep, each once.
-
-    Args:
-      base: the nested dict that they start from, as `run.folder.resolve` takes it.
-
-    Raises:
-      InputError: a field is unknown or a value impossible; it says of which point.
-    """
+    """The runs of a sweep, each once; an `InputError` names the point that is impossible."""
     points = {}
     for fields in overrides:
         try:
@@ -204,28 +164,18 @@ def value_text(value: Any) -> str:
     return str(value)
 
 
-def default_folder(config: Config) -> Path:
-    return Path('runs') / f'{config.experiment}-sweep-{config.digest()}'
-
-
 def read_sweep(folder: Path) -> Sweep:
-    """What sweep.json says.
-
-    Raises:
-      InputError: the folder holds no sweep, or its sweep.json is damaged.
-    """
+    """What sweep.json says; an `InputError` where the folder has none, or a damaged one."""
     path = folder / 'sweep.json'
     if not os.path.lexists(path):
         raise InputError(f'--workdir: {folder} holds no sweep (no sweep.json)')
     try:
-        if not path.is_file():
-            raise ValueError('no file')
-        tree = json.loads(path.read_text())
+        tree = read_json(path)
         base, overrides = dict(tree['base']), [dict(point) for point in tree['points']]
         data_dir = tree.get('data_dir')
         if not overrides or not isinstance(data_dir, str | None):
             raise ValueError('no points, or no folder')
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise InputError(
             f'--workdir: {path} is damaged ({type(error).__name__}: {error}). Move it away, and the '
             'command that began the sweep writes it anew; its points stay'
@@ -236,34 +186,29 @@ def read_sweep(folder: Path) -> Sweep:
 def prepare(
     base: Mapping[str, Any], overrides: Sequence[Overrides], folder: Path, data_dir: str | None
 ) -> tuple[list[Point], Sweep]:
-    """Checks that all points can be run, before the first one is.
+    """The points, and the sweep that has them beside those that the folder had before.
 
-    Gives them, and the sweep with the points that the folder had before; the data's folder is
-    the one that it had, if none is given.
-
-    Raises:
-      InputError: one cannot, or the folder is no sweep's or another's. Nothing has been
-        written then.
+    The data's folder is the one that the sweep had, if none is given. Raises an `InputError`, before
+    the first run begins and anything is written, where one of them cannot be run.
     """
     parallel.leave_memory_to_others()
     points = make_points(base, overrides, folder)
     before = _read_before(base, points, folder)
-    data_dir = data_dir or before.data_dir
-    if data_dir and os.path.isdir(data_dir):
-        data_dir = os.path.abspath(data_dir)
-    loaded = {}
+    data_dir = absolute(data_dir or before.data_dir)
+
+    @functools.cache
+    def measure_data(config):
+        data = data_sets.load(config, data_dir)
+        return [m.name for m in data.modalities], len(data.splits['train'].labels)
+
     for point in points:
-        config = point.config
+        data, batch = point.config.data, point.config.train.batch
         try:
-            parallel.check_batches(config.train.batch)
+            parallel.check_batches(batch)
             # What is checked does not depend on who is paired: that is not read again for each.
-            same = dataclasses.replace(config.data, seed=0, num_pairs=0, unpaired='rest')
-            if same not in loaded:
-                data = data_sets.load(same, data_dir)
-                names = [m.name for m in data.modalities]
-                loaded[same] = names, len(data.splits['train'].labels)
-            data_sets.check_counts(config.data, config.train.batch, *loaded[same])
-            run.check_folder(config, point.workdir)
+            same = dataclasses.replace(data, seed=0, num_pairs=0, unpaired='rest')
+            data_sets.check_counts(data, batch, *measure_data(same))
+            run.check_folder(point.config, point.workdir)
         except InputError as error:
             raise InputError(f'sweep point {_text(point.overrides)}: {error}') from error
     every = [p.overrides for p in [*before.points, *points]]
@@ -290,21 +235,15 @@ def _read_before(base: Mapping[str, Any], points: Sequence[Point], folder: Path)
 
 
 def write_sweep(sweep: Sweep, folder: Path) -> None:
-    """Writes sweep.json, for `run_point` and `read_sweep`."""
     points = [point.overrides for point in sweep.points]
-    tree = {'base': sweep.base, 'data_dir': sweep.data_dir, 'points': points}
-    metrics.write_json(folder / 'sweep.json', tree)
+    metrics.write_json(folder / 'sweep.json', {**sweep._asdict(), 'points': points})
 
 
 def run_point(folder: Path, index: int) -> None:
-    """Trains one point of the sweep in a folder, as a run of its own.
+    """Trains one point of the sweep in a folder, as a run of its own: see `measure.train`.
 
-    Where a sweep's process started this one, it saves and ends when that one ends.
-
-    Raises:
-      InputError: there is no such point, or it cannot be run.
-      RunError: training failed; the last checkpoint is kept.
-      train.Stopped: a signal stopped it, and it was saved.
+    Where a sweep's process started this one, it saves and ends when that one ends. Raises an
+    `InputError` where there is no such point.
     """
     process.end_with_parent()
     sweep = read_sweep(folder)

@@ -17,7 +17,7 @@ from mmvae import evaluate
 from mmvae.analysis import tables
 from mmvae.config import Config, get_field
 from mmvae.run import folder as run
-from mmvae.sweep.points import Point, point_name, value_text
+from mmvae.sweep.points import Point, point_name, read_sweep, value_text
 from mmvae.system import metrics
 from mmvae.types import InputError, RunError
 
@@ -67,16 +67,16 @@ def _read(point: Point, values: Mapping[str, Any]) -> Outcome:
         if results is None and os.path.lexists(workdir / (file := 'results.json')):
             raise InputError('damaged')
         rows = metrics.read_metrics(workdir / (file := 'metrics.jsonl'))
-        status = (
-            f'update {rows[-1]["step"]} of {config.train.num_updates}' if rows else 'not started'
-        )
-        status = 'finished' if run.is_trained(config, results) else status
+        status = 'not started'
+        if run.is_trained(config, results):
+            status = 'finished'
+        elif rows:
+            status = f'update {rows[-1]["step"]} of {config.train.num_updates}'
         outcome = Outcome(point, values, status, test=results['test'] if results else {})
-        scored = [
-            (*evaluate.selection_bound(r, config), r) for r in rows if r['kind'] == 'validation'
-        ]
-        if not scored:
+        validations = [row for row in rows if row['kind'] == 'validation']
+        if not validations:
             return outcome
+        scored = [(*evaluate.selection_bound(row, config), row) for row in validations]
         bound, score, row = max(scored, key=lambda each: each[1])
         return outcome._replace(
             step=row['step'], bound=bound, score=score, validation=_validation(config, row)
@@ -86,6 +86,7 @@ def _read(point: Point, values: Mapping[str, Any]) -> Outcome:
 
 
 def _validation(config: Config, row: Mapping[str, float]) -> dict[str, float]:
+    """The bounds in a row of metrics.jsonl, and the two means over directions."""
     bounds = {name: v for name, v in row.items() if name.endswith('_bound')}
     names = [m.name for m in data_sets.modalities(config.data)]
     sums = {'translation_bound': [v for n, v in bounds.items() if n.startswith('translation_')],
@@ -152,11 +153,16 @@ def best_text(outcomes: Sequence[Outcome]) -> str:
     return '\n'.join(lines)
 
 
+def summarise(tree: Mapping[str, Any], folder: Path | None) -> str:
+    """What the sweep in a folder, by default that of a config, has reached: see `write`."""
+    folder = folder or run.default_workdir(run.resolve(tree), 'sweep-')
+    return write(read_sweep(folder).points, folder)
+
+
 def write(points: Sequence[Point], folder: Path) -> str:
     """Writes summary.csv, summary.md and summary*.png; gives the table and the best points.
 
-    Raises:
-      RunError: a file cannot be written; the table has been printed.
+    Where a file cannot be written, prints the table and raises a `RunError`.
     """
     outcomes = read(points)
     finished = sum(o.status == 'finished' for o in outcomes)
@@ -234,10 +240,8 @@ def _draw_panels(
     *down, across = map(len, axes.values())
     size = 2 + len(names) * (1.5 + 0.9 * across), 2 + 0.6 * sum(down or [1])
     figure = Figure(figsize=size, layout='constrained')
-    panels = figure.subplots(1, len(names), squeeze=False)[0]
-    for panel, name in zip(panels, names, strict=True):
+    for panel, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _heat_map(panel, outcomes, axes, name)
-        panel.set_title(f'validation {name.replace("_", " ")}, nats')
     finished = sum(o.status == 'finished' for o in outcomes)
     if finished < len(outcomes):
         title += f' ({finished} of {len(outcomes)} runs finished)'
@@ -247,26 +251,24 @@ def _draw_panels(
 
 
 def _heat_map(
-    panel, outcomes: Sequence[Outcome], axes: Mapping[str, Sequence[Any]], name: str
+    panel: Any, outcomes: Sequence[Outcome], axes: Mapping[str, Sequence[Any]], name: str
 ) -> None:
-    *down, across = axes
     places = itertools.product(*axes.values())
     cells = [_cell(outcomes, name, dict(zip(axes, place, strict=True))) for place in places]
+    *down, across = axes
     means = np.reshape([mean for mean, _, _ in cells], (-1, len(axes[across])))
     image = panel.imshow(means, cmap='viridis', aspect='auto')
-    panel.set_xticks(range(len(axes[across])), map(value_text, axes[across]))
-    panel.set_xlabel(across)
-    panel.set_yticks([])
+    title = f'validation {name.replace("_", " ")}, nats'
+    panel.set(title=title, xlabel=across, ylabel=''.join(down), yticks=[])
+    panel.set_xticks(range(means.shape[1]), map(value_text, axes[across]))
     for field in down:
-        panel.set_yticks(range(len(means)), map(value_text, axes[field]))
-        panel.set_ylabel(field)
+        panel.set_yticks(range(means.shape[0]), map(value_text, axes[field]))
     top = np.nanmax(means, initial=-np.inf)
     for (y, x), (mean, runs, is_finished) in zip(np.ndindex(means.shape), cells, strict=True):
         text = 'none yet' if not runs else f'{mean:.1f}{"" if is_finished else " ..."}'
-        is_light = not runs or image.norm(mean) > 0.6
+        color = 'black' if not runs or image.norm(mean) > 0.6 else 'white'
         weight = 'bold' if mean == top else 'normal'
-        panel.text(x, y, text, ha='center', va='center', fontsize=8, weight=weight,
-                   color='black' if is_light else 'white')  # fmt: skip
+        panel.text(x, y, text, ha='center', va='center', fontsize=8, weight=weight, color=color)
 
 
 def _cell(

@@ -1,4 +1,4 @@
-"""What trains the points of a sweep: processes of this machine, or an array job of SLURM."""
+"""Trains the points of a sweep: as processes of this machine, or as an array job of SLURM."""
 
 import contextlib
 import os
@@ -8,21 +8,62 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from mmvae.run import folder as run
-from mmvae.sweep.points import Point, Sweep, write_sweep
+from mmvae.sweep import points, summary
+from mmvae.sweep.points import Point, Sweep
 from mmvae.system import metrics, parallel, process
 from mmvae.train import Stopped
-from mmvae.types import InputError
+from mmvae.types import InputError, RunError
 
 _POLL_SECONDS = 1.0
 
 
+def train(
+    tree: Mapping[str, Any], folder: Path | None, experiment: Path, launcher: Path,
+    sweep: str | None = None, data_dir: str | None = None, jobs: int | None = None,
+    point: int | None = None, script: bool = False,
+) -> None:  # fmt: skip
+    """Trains the points of a sweep, or one of them, or writes the script by which SLURM does.
+
+    Args:
+      tree: the config that all points start from.
+      folder: of the sweep; None for runs/EXPERIMENT-sweep-HASH.
+      experiment: the file whose sweep(add) has the points, where `sweep` does not give them.
+      launcher: the launch.py that trains a point.
+
+    Raises:
+      InputError: a point cannot be run; nothing has been written then.
+      RunError: some failed.
+      train.Stopped: a signal asked for it; every point is saved.
+    """
+    if point is not None:
+        if folder is None:
+            raise InputError('--point: given without --workdir, the folder of a sweep')
+        points.run_point(folder, point)
+        return
+    base = tree.to_dict()
+    folder = folder or run.default_workdir(run.resolve(base), 'sweep-')
+    overrides = points.read_overrides(sweep, experiment)
+    chosen, whole = points.prepare(base, overrides, folder, data_dir)
+    if script:
+        print(write_script(whole, folder, jobs, launcher))
+        return
+    failed = run_all(chosen, whole, folder, jobs, launcher)
+    print(summary.summarise(tree, folder))
+    if failed:
+        name, problem = next(iter(failed.items()))
+        raise RunError(
+            f'{len(failed)} of {len(chosen)} points failed, the first {name} ({problem}); the same '
+            'command tries them again'
+        )
+
+
 def run_all(
-    points: Sequence[Point], sweep: Sweep, folder: Path, at_once: int | None, launcher: Path
+    chosen: Sequence[Point], sweep: Sweep, folder: Path, at_once: int | None, launcher: Path
 ) -> dict[str, str]:
     """Trains the points that are not finished, several at a time; gives those that failed, and why.
 
@@ -31,18 +72,14 @@ def run_all(
 
     Args:
       at_once: how many processes; None for one a core, or one on an accelerator.
-      launcher: the launch.py that they run.
 
     Raises:
-      InputError: the folder is in use or cannot be written.
-      RunError: a file cannot be written.
-      train.Stopped: a signal asked for it; every point is saved, and the same command goes on.
+      InputError, RunError, Stopped: as `train`; or the folder is in use or cannot be written.
     """
-    number = {point.workdir: i for i, point in enumerate(sweep.points)}
     with _prepared(sweep, folder), tempfile.TemporaryDirectory(prefix='mmvae-compiled-') as shared:
-        waiting = [p for p in points if not run.is_finished(p.config, p.workdir)]
-        done = len(points) - len(waiting)
-        print(f'{len(points)} points in {folder}, {done} of them finished', flush=True)
+        waiting = [p for p in chosen if not run.is_finished(p.config, p.workdir)]
+        done = len(chosen) - len(waiting)
+        print(f'{len(chosen)} points in {folder}, {done} of them finished', flush=True)
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else []
         is_cpu = parallel.backend() == 'cpu'
         at_once = max(1, min(at_once or (len(cores) if is_cpu else 1), len(waiting)))
@@ -55,30 +92,26 @@ def run_all(
         }
         if at_once > 1 and not is_cpu:  # 0.75 is what JAX takes for itself
             environment.setdefault('XLA_PYTHON_CLIENT_MEM_FRACTION', f'{0.75 / at_once:.3f}')
+        number = {point.workdir: i for i, point in enumerate(sweep.points)}
 
         def start(point: Point, place: int) -> _Child:
-            path = folder / 'output' / f'{point.workdir.name}.txt'
-            with path.open('ab') as file:
-                length = file.tell()
-                child = subprocess.Popen(
-                    _command(launcher, folder, number[point.workdir]), env=environment, stdout=file,
-                    stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                    start_new_session=True,  # Ctrl-C is this process's to pass on
-                )  # fmt: skip
-                if 1 < at_once <= len(cores):
-                    with contextlib.suppress(OSError):  # it has already ended
-                        os.sched_setaffinity(child.pid, cores[place::at_once])
-                return _Child(point, child, path, length)
+            command = _command(launcher, folder, number[point.workdir])
+            output = folder / 'output' / f'{point.workdir.name}.txt'
+            child = _Child(point, command, output, environment)
+            if 1 < at_once <= len(cores):
+                with contextlib.suppress(OSError):  # it has already ended
+                    os.sched_setaffinity(child.process.pid, cores[place::at_once])
+            return child
 
         with process.stop_requests() as stop_request:
             return _run_all(waiting, start, at_once, stop_request)
 
 
 @contextlib.contextmanager
-def _prepared(sweep: Sweep, folder: Path):
+def _prepared(sweep: Sweep, folder: Path) -> Iterator[None]:
     """Alone in the folder, in which sweep.json is written."""
     with process.lock(folder), run.failures(folder):
-        write_sweep(sweep, folder)
+        points.write_sweep(sweep, folder)
         (folder / 'output').mkdir(exist_ok=True)
         yield
 
@@ -88,13 +121,18 @@ def _command(launcher: Path, folder: Path, point: int) -> list[str]:
     return [sys.executable, str(launcher), '--mode=sweep', workdir, f'--point={point}']
 
 
-class _Child(NamedTuple):
-    """A process that trains a point; what it prints is added to `output`, from byte `start` on."""
+class _Child:
+    """A process that trains a point; what it prints is added to a file."""
 
-    point: Point
-    process: subprocess.Popen
-    output: Path
-    start: int
+    def __init__(self, point: Point, command: list[str], output: Path, environment):
+        self.point, self.output = point, output
+        with output.open('ab') as file:
+            self._start = file.tell()
+            self.process = subprocess.Popen(
+                command, env=environment, stdout=file, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is this process's to pass on
+            )  # fmt: skip
 
     def problem(self) -> str | None:
         """None while it runs, '' once it has succeeded, else its code and the last line it printed."""
@@ -102,8 +140,8 @@ class _Child(NamedTuple):
         if not code:
             return None if code is None else ''
         how = f'exit code {code}' if code > 0 else signal.Signals(-code).name
-        text = self.output.read_bytes()[self.start :].decode(errors='replace')
-        lines = [line.strip() for line in text.replace('\r', '\n').splitlines() if line.strip()]
+        text = self.output.read_bytes()[self._start :].decode(errors='replace')
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
         return f'{how}: {lines[-1] if lines else "nothing was printed"} ({self.output})'
 
 
@@ -119,13 +157,16 @@ def _run_all(
         try:
             while waiting or running:
                 for point in list(waiting):
-                    free = sorted({*range(at_once)} - {*running})
-                    if process.is_held(point.workdir) and point.workdir not in held:
-                        bar.write(f'{point.workdir}: waiting for the process that is training it')
-                        held.add(point.workdir)
-                    elif free and not process.is_held(point.workdir):
+                    free = {*range(at_once)} - {*running}
+                    if process.is_held(point.workdir):
+                        if point.workdir not in held:
+                            held.add(point.workdir)
+                            bar.write(
+                                f'{point.workdir}: waiting for the process that is training it'
+                            )
+                    elif free:
                         waiting.remove(point)
-                        running[free[0]] = start(point, free[0])
+                        running[min(free)] = start(point, min(free))
                 time.sleep(_POLL_SECONDS)
                 for place, child in list(running.items()):
                     workdir, problem = child.point.workdir, child.problem()
@@ -140,9 +181,9 @@ def _run_all(
                         updates[workdir] = made[workdir]  # fewer, where it stopped early
                         bar.write(f'finished: {workdir.name}')
                 bar.total = sum(updates.values())
-                finished = len(updates) - len(waiting) - len(running) - len(failed)
                 workdirs = [child.point.workdir for child in running.values()]
                 measuring = sum(made[w] == updates[w] for w in workdirs)
+                finished = len(updates) - len(waiting) - len(running) - len(failed)
                 bar.set_postfix_str(
                     f'{finished} of {len(updates)} points finished, {len(running) - measuring} '
                     f'training, {measuring} measuring, {len(failed)} failed', refresh=False,
@@ -150,6 +191,7 @@ def _run_all(
                 # One update short while it is measured: what is full is finished.
                 bar.update(sum(made.values()) - measuring - bar.n)
                 if (number := stop_request()) is not None:
+                    bar.write('stopped; the same command goes on', file=sys.stderr)
                     raise Stopped(bar.n, number)
         finally:
             for child in running.values():
@@ -164,7 +206,7 @@ def _updates(point: Point) -> int:
     try:
         rows = metrics.read_metrics(point.workdir / 'metrics.jsonl')
         return rows[-1]['step'] if rows else 0
-    except (InputError, OSError, ValueError, TypeError, KeyError):  # its own process says so
+    except (InputError, OSError):  # its own process says so
         return 0
 
 
