@@ -1,7 +1,7 @@
 """The bounds of chapter 4, each for one example and one key, and how they make a loss.
 
-All are one formula, `bound`. It takes the model (a bound linen module, or anything with its
-`encode`, `log_likelihoods` and `prior`) and the observed modalities x of one example, and gives
+All are one formula, `bound`. It takes the model (a linen module inside `nn.apply`, or anything with
+its `encode`, `log_likelihoods` and `prior`) and the observed modalities x of one example, and gives
 `Terms`; callers map it over a batch and average. Everything is in nats.
 """
 
@@ -22,7 +22,7 @@ class Terms(NamedTuple):
 
     Attributes:
       reconstruction: modality name -> E_q[log p(x_m | z)].
-      kl: KL[q(z_j | x) || p(z_j)], [D].
+      kl: KL[q(z_j | x) || p(z_j)], or of a flow an estimate of it from the samples, [D].
     """
 
     reconstruction: dict[str, Array]
@@ -62,12 +62,13 @@ def bound(model, x: Observed, source: Sequence[str], key: Key, num_samples: int 
 def free_bits(kl: Array, psi: Array) -> Array:
     """sum_j max(psi, KL_j) of equation (4.16), for the minibatch mean of the KL, [D].
 
-    With psi = 0 it is sum_j KL_j also where an estimate of KL_j (a flow's) is below 0.
+    A latent whose mean KL is below psi gets no gradient from its KL. With psi = 0 it is sum_j KL_j
+    also where an estimate of KL_j (a flow's) is below 0.
     """
     return jnp.sum(jnp.where(psi > 0, jnp.maximum(psi, kl), kl))
 
 
-Weighted = Sequence[tuple[float, tuple[str, ...]]]  # of each bound its weight and its source
+Weighted = Sequence[tuple[float, tuple[str, ...]]]  # (weight, source) of each bound
 
 
 class Objective(NamedTuple):
@@ -98,7 +99,7 @@ def _translation(names: tuple[str, ...]) -> Weighted:
 
 
 def _combined(names: tuple[str, ...]) -> Weighted:
-    """The joint bound and, as heavy together, those of (4.13) and (4.14); not the thesis's.
+    """Half the joint bound and half the average of (4.13) and (4.14); not in the thesis.
 
     The joint bound alone trains q(z | x) on x alone, and it becomes ever more certain of a z
     that need not explain y. The translation bounds alone leave q(z | x, y) out.
@@ -143,7 +144,7 @@ def check_model(config: ObjectiveConfig, flow_steps: int, names: Sequence[str]) 
     require(
         not (flow_steps and is_mixture), 'model.flow_steps', flow_steps,
         f'0 with the {config.name} objective, whose estimates need the density of one '
-        "posterior at another's samples: a flow has no fast one",
+        "posterior at another's samples: for a flow that density is slow to compute",
     )  # fmt: skip
 
 
