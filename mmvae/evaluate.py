@@ -18,7 +18,7 @@ Without a joint posterior there is no joint_bound, and joint_iw proposes from th
 mixture of the modalities' posteriors. Each bound and each K-sample number has its own randomness.
 """
 
-import functools
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -31,7 +31,6 @@ from mmvae import keys, objectives
 from mmvae.config import Config, EvalConfig
 from mmvae.data import DataSet
 from mmvae.model.vae import MultimodalVAE, observe
-from mmvae.objectives import Terms
 from mmvae.system import parallel
 from mmvae.system.metrics import Means
 from mmvae.types import Array, Key, Observed, Params
@@ -59,8 +58,11 @@ def some_of(examples: Examples, most: int) -> Examples:
     """At most so many (0: all), spread over the examples, whose order may mean something."""
     n = len(examples.index)
     count = min(most or n, n)
-    rows = np.arange(count) * n // count
-    return Examples({m: a[rows] for m, a in examples.images.items()}, examples.index[rows])
+    return some_rows(examples, np.arange(count) * n // count)
+
+
+def some_rows(examples: Examples, rows: np.ndarray | slice) -> Examples:
+    return jax.tree.map(operator.itemgetter(rows), examples)
 
 
 def tracked_examples(data: DataSet, config: EvalConfig) -> dict[str, Examples]:
@@ -119,13 +121,9 @@ def example_bounds(model: MultimodalVAE, x: Observed, key: Key) -> dict[str, Arr
     for number, (name, (observed, source)) in enumerate(bounds.items()):
         bound_key = keys.fold(key, keys.SAMPLE, number)
         terms = objectives.bound(model, {n: x[n] for n in observed}, source, bound_key)
-        values |= _parts(name, terms)
+        values |= {f'{name}_bound': terms.value, f'{name}_kl': jnp.sum(terms.kl)}
+        values |= {f'{name}_reconstruction_{m}': v for m, v in terms.reconstruction.items()}
     return values
-
-
-def _parts(name: str, terms: Terms) -> dict[str, Array]:
-    parts = {f'{name}_bound': terms.value, f'{name}_kl': jnp.sum(terms.kl)}
-    return parts | {f'{name}_reconstruction_{m}': v for m, v in terms.reconstruction.items()}
 
 
 def example_log_weights(model: MultimodalVAE, x: Observed, key: Key, ks: Array) -> dict[str, Array]:
@@ -189,8 +187,7 @@ class Evaluator:
 
         `progress` is told how many examples each step has finished.
         """
-        key = keys.evaluation_key(self._config.seed, split)
-        means = Means()
+        key, means = keys.evaluation_key(self._config.seed, split), Means()
         for batch, valid in self._batches(examples):
             means.add(_read(self._bounds((params, key), batch), valid))
             progress(valid)
@@ -199,15 +196,13 @@ class Evaluator:
     def importance_weighted(
         self, params: Params, split: str, examples: Examples, progress: Callable[[int], Any]
     ) -> Means:
-        """The K-sample estimates, averaged over the examples.
+        """The K-sample estimates, averaged over the examples; `progress` as in `bounds`.
 
         Samples are decoded `eval.iw_chunk` at a time, so memory does not grow with K.
-        The sums are taken on the host in float64. `progress` is told how many examples
-        each step has finished.
+        The sums are taken on the host in float64.
         """
-        key = keys.evaluation_key(self._config.seed, split)
+        key, means = keys.evaluation_key(self._config.seed, split), Means()
         k, chunk = self.iw_samples, self._config.iw_chunk
-        means = Means()
         for batch, valid in self._batches(examples):
             total: dict[str, np.ndarray] = {}
             for start in range(0, k, chunk):
@@ -242,12 +237,8 @@ class Evaluator:
         size = -(-min(self._config.batch_size, n) // devices) * devices
         for start in range(0, n, size):
             rows = np.arange(start, start + size)
-            rows = np.where(rows < n, rows, start)
-
-            def place(a, rows=rows):
-                return a[rows].reshape(devices, size // devices, *a.shape[1:])
-
-            yield parallel.split(jax.tree.map(place, examples)), min(size, n - start)
+            rows = np.where(rows < n, rows, start).reshape(devices, -1)
+            yield parallel.split(some_rows(examples, rows)), min(size, n - start)
 
 
 def _read(results: dict[str, Array], valid: int) -> dict[str, np.ndarray]:
@@ -264,10 +255,6 @@ def latents(
     For the subsets of the examples' modalities that the model has a posterior for.
     """
 
-    @jax.jit
-    def encode(params, batch):
-        return jax.vmap(functools.partial(of_example, params))(*batch)
-
     def of_example(params, pixels, index):
         example_key = keys.fold(key, index)
         seen = observe(model.modalities, pixels, example_key)
@@ -281,11 +268,11 @@ def latents(
                 out |= {f'mean_{name}': q.mean, f'scale_{name}': q.scale, f'sample_{name}': z}
         return out
 
-    n = len(examples.index)
-    parts = [
-        jax.device_get(encode(params, jax.tree.map(lambda a, s=s: a[s : s + batch_size], examples)))
-        for s in range(0, n, batch_size)
-    ]
+    encode = jax.jit(jax.vmap(of_example, in_axes=(None, 0, 0)))
+    parts = []
+    for start in range(0, len(examples.index), batch_size):
+        batch = slice(start, start + batch_size)
+        parts.append(jax.device_get(encode(params, *some_rows(examples, batch))))
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 

@@ -6,7 +6,7 @@ import functools
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,20 +18,16 @@ import numpy as np
 import optax
 
 from mmvae import evaluate, keys, objectives
-from mmvae.config import Config, TrainConfig
+from mmvae.config import Config
 from mmvae.data import DataSet
-from mmvae.data.streams import FEEDS, PAIRED, initial_rows, make_streams
+from mmvae.data.streams import FEEDS, PAIRED, initial_pixels, make_streams
 from mmvae.model.vae import MultimodalVAE, init_params, observe
 from mmvae.optimizer import Averaged, rmsprop_nesterov
 from mmvae.system import metrics, parallel
 from mmvae.system.checkpoint import Checkpoints
-from mmvae.types import Array, InputError, Key, Observed, Params, RunError
+from mmvae.types import Array, Key, Observed, Params, RunError
 
 _log = logging.getLogger(__name__)
-
-# The first layer outputs are normalised over this many examples (section 5.9).
-INITIAL_EXAMPLES = 64
-LEAST_EXAMPLES = 8
 
 
 @flax.struct.dataclass
@@ -74,25 +70,6 @@ def hyperparameters(config: Config) -> Hyper:
     )
 
 
-def initial_pixels(config: Config, data: DataSet) -> dict[str, np.ndarray]:
-    """Real training examples to initialise from, modality name -> uint8 [B, H, W, C].
-
-    Raises:
-      InputError: too few differ, and layers would be scaled by their accidental spread.
-    """
-    rows = initial_rows(data, config.data.seed, INITIAL_EXAMPLES)
-    pixels = {m.name: data.splits['train'].images[m.name][rows[m.name]] for m in data.modalities}
-    for name, images in pixels.items():
-        different = len(np.unique(images.reshape(len(images), -1), axis=0))
-        if different < LEAST_EXAMPLES:
-            raise InputError(
-                f'config field data.limit: {config.data.limit} given; {different} different '
-                f'training examples of {name} are left to initialise from, and at least '
-                f'{LEAST_EXAMPLES} are needed: give a higher one, or 0 for all'
-            )
-    return pixels
-
-
 def initial_state(config: Config, model: MultimodalVAE, pixels: Observed) -> TrainState:
     """Step 0, with parameters initialised from uint8 pixels, name -> [B, H, W, C]."""
     key = keys.fold(jax.random.key(config.seed), keys.INITIALISE)
@@ -130,7 +107,6 @@ def make_update(
     The metrics are means over the global minibatch, in nats: `loss`, what is minimised,
     and for each stream its plain bound, free of lambda and psi, and that bound's KL.
     """
-
     piece = parallel.convolution_piece() if model.is_convolutional else None
 
     def example_bounds(params, pixels, key):
@@ -252,7 +228,9 @@ def train(
     )
     with contextlib.closing(_Training(config, model, data, workdir, checkpoints)) as run:
         while run.step < settings.num_updates and not run.progress.is_exhausted(settings.patience):
-            run.update(updates_until_due(run.step, settings, per_call))
+            # A call ends at the latest where something is due.
+            due = min(n - run.step % n for n in (settings.log_every, settings.eval_every))
+            run.update(per_call if per_call <= min(due, settings.num_updates - run.step) else 1)
             at_end = run.step == settings.num_updates
             if run.step % settings.log_every == 0 or at_end:
                 run.log()
@@ -290,8 +268,8 @@ class _Training:
         self._minibatches = feed.minibatches(self.step)
         self._make_program = functools.partial(parallel.map_update, update)
         self._programs: dict[int, Callable] = {}  # by the updates that a call makes
-        self._pending = None  # the step and metrics of the newest call, until they are read
-        self._bounds = self._validated = ''  # what the bar shows
+        self._pending: dict[str, Array] = {}  # metrics of the newest call, until they are read
+        self._shown = {'bounds': '', 'validated': ''}  # beside the bar
         size = sum(leaf.nbytes for leaf in jax.tree.leaves(self._state))
         count = sum(leaf.size for leaf in jax.tree.leaves(self._state.params))
         _log.info('%s parameters; a checkpoint takes %.1f MB', f'{count:,}', size / 1e6)
@@ -317,16 +295,17 @@ class _Training:
         if is_new:
             self._programs[count] = self._make_program(count)
             self._show('compiling')
-        minibatch = parallel.split(next_minibatches(self._minibatches, count))
+        minibatch, *more = itertools.islice(self._minibatches, count)
+        if more:  # [devices, ...] each -> [devices, steps, ...]
+            minibatch = jax.tree.map(lambda *a: np.stack(a, axis=1), minibatch, *more)
+        arguments = (self._state, self._constants, parallel.split(minibatch), self._hyper)
         with jax.transfer_guard('disallow'):
-            self._state, logged = self._programs[count](
-                self._state, self._constants, minibatch, self._hyper
-            )
+            self._state, logged = self._programs[count](*arguments)
         # Read one call late, so that the host waits for the newest update only where it
         # writes a row, validates or saves.
         self._read()
         self.step += count
-        self._pending = (self.step, logged)
+        self._pending = logged
         if is_new:
             self._bar.unpause()  # its rate and time left are without the compiling
             self._show()
@@ -338,8 +317,7 @@ class _Training:
         means, self.progress.window = self.progress.window.means(), metrics.Means()
         self._writer.write(self.step, 'updates', means, self._seconds)
         bounds = {name.removesuffix('_bound'): v for name, v in means.items() if '_bound' in name}
-        self._bounds = ', '.join(f'{name} {value:.1f}' for name, value in bounds.items())
-        self._show()
+        self._show(bounds=', '.join(f'{name} {value:.1f}' for name, value in bounds.items()))
 
     def validate(self) -> float:
         """Measures and writes the tracked bounds; gives the one that decides what is best."""
@@ -352,8 +330,7 @@ class _Training:
             self._writer.write(self.step, split, bounds[split], self._seconds)
         name, score = evaluate.selection_bound(bounds['validation'], self._config)
         self.progress.has_validated(score)
-        self._validated = f'validation {score:.1f} at {self.step}'
-        self._show()
+        self._show(validated=f'validation {score:.1f} at {self.step}')
         _log.info('update %d: validation %s %.2f', self.step, name, score)
         return score
 
@@ -372,30 +349,15 @@ class _Training:
 
     def _read(self) -> None:
         """Adds the metrics of the newest call to the window, once they are known to be finite."""
-        if self._pending is not None:
-            last, logged = self._pending[0], jax.device_get(self._pending[1])
-            self._pending = None
-            require_finite(f'update {last}', logged, self._saved)
-            for i in range(np.size(logged['loss'])):  # one by one: the same sums however grouped
-                self.progress.window.add({name: np.ravel(v)[i] for name, v in logged.items()})
+        logged, self._pending = jax.device_get(self._pending), {}
+        require_finite(f'update {self.step}', logged, self._saved)
+        count = np.size(logged.get('loss', ()))
+        for i in range(count):  # one by one: the same sums however grouped
+            self.progress.window.add({name: np.ravel(v)[i] for name, v in logged.items()})
 
-    def _show(self, doing: str = '') -> None:
-        shown = [text for text in (doing, self._bounds, self._validated) if text]
-        self._bar.set_postfix_str(' | '.join(shown))
-
-
-def updates_until_due(step: int, settings: TrainConfig, per_call: int) -> int:
-    """How many updates the next call makes: it ends at the latest where something is due."""
-    due = min(every - step % every for every in (settings.log_every, settings.eval_every))
-    return per_call if per_call <= min(due, settings.num_updates - step) else 1
-
-
-def next_minibatches(minibatches: Iterator[Any], count: int) -> Any:
-    """Arrays [devices, ...]: one minibatch as it is, several as [devices, steps, ...]."""
-    if count == 1:
-        return next(minibatches)
-    several = list(itertools.islice(minibatches, count))
-    return jax.tree.map(lambda *arrays: np.stack(arrays, axis=1), *several)
+    def _show(self, doing: str = '', **measured: str) -> None:
+        self._shown |= measured
+        self._bar.set_postfix_str(' | '.join(filter(None, (doing, *self._shown.values()))))
 
 
 def require_finite(what: str, values: Mapping[str, Any], saved: int = 0) -> None:

@@ -181,6 +181,24 @@ def test_no_key_is_used_twice():
             jax.jit(lambda key: jax.random.normal(key) + jax.random.uniform(key))(jax.random.key(0))
 
 
+@pytest.mark.parametrize('network', ['dense', 'conv'])
+def test_no_update_adds_axes_silently(network):
+    """An array of other rank than was meant would be broadcast to a number that looks right."""
+    config = small.make_config(
+        model__network=network, model__flow_steps=0, objective__name='combined',
+        objective__num_samples=2, optimizer__averaging=0.9, data__feed='resident',
+    )  # fmt: skip
+    model = MultimodalVAE(DATA.modalities, config.model, True)
+    feed, update = train.make_feed_and_update(config, model, DATA)
+    on_devices = jax.vmap(update, in_axes=(None, None, 0, None), axis_name=parallel.AXIS)
+    arguments = next(feed.minibatches(0)), train.hyperparameters(config)
+    with jax.numpy_rank_promotion('raise'):
+        state = train.abstract_state(config, model)
+        jax.eval_shape(on_devices, state, feed.constants, *arguments)
+        with pytest.raises(ValueError, match='rank_promotion'):
+            jax.eval_shape(lambda: jnp.zeros((2, 3)) + jnp.zeros(3))
+
+
 def test_the_state_is_donated(joint):
     state = parallel.replicate(joint.initial)
     joint.update(

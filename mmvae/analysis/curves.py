@@ -91,11 +91,9 @@ def draw_pairs(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def _make_figure(width: float) -> Any:
-    from matplotlib.figure import (
-        Figure,  # late: reading an experiment's file should not wait for it
-    )
+    from matplotlib import figure  # late: reading an experiment's file should not wait for it
 
-    return Figure(figsize=(width, 4.5), layout='constrained')
+    return figure.Figure(figsize=(width, 4.5), layout='constrained')
 
 
 def _save(figure: Any, path: Path) -> None:

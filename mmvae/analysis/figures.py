@@ -74,14 +74,12 @@ def _reconstruction_panels(model, params, seen, key) -> list[Panel]:
 
 def _sample_panels(model, params, seen, key) -> list[Panel]:
     """Test examples beside pictures of z from the prior, as figure 7.1 has them."""
-    count = len(next(iter(seen.values())))
+    drawn = prior_samples(model, params, key, len(next(iter(seen.values()))))
+    shown = {'test examples': seen, f'the {_kind(model)} of z drawn from the prior': drawn}
     return [
         Panel(title, _rows(model.modalities, _columns(_scaled(model.modalities, images))))
-        for title, images in [
-            ('test examples', seen),
-            (f'the {_kind(model)} of z drawn from the prior', prior_samples(model, params, key, count)),
-        ]
-    ]  # fmt: skip
+        for title, images in shown.items()
+    ]
 
 
 def _completion_panels(model, params, seen, key) -> list[Panel]:
@@ -183,7 +181,10 @@ def completions(
             draw_key = keys.fold(key, model.names.index(name), s)
             z = candidates[jax.random.categorical(draw_key, log_weights)]
             if model.is_autoregressive:
-                image = _complete(model, params, name, z, draw_key, seen[name], known)
+                network, its_params = generator(model, params, name)
+                noise_keys = jax.random.split(draw_key, len(z))
+                draw = autoregressive.prepare(network, its_params, z, noise_keys, seen[name], known)
+                image = autoregressive.sample(network, its_params, draw).images
             else:
                 image = pictures(model, params, z, draw_key)[name]
             shown.append({name: np.where(known, whole, modality.scaled(image))})
@@ -191,13 +192,6 @@ def completions(
         effective = float(jnp.mean(1 / jnp.sum(weights**2, axis=1)))
         completed[name] = (shown, effective, count)
     return completed
-
-
-def _complete(model, params, name, z, key, images, known):
-    network, its_params = generator(model, params, name)
-    example_keys = jax.random.split(key, len(z))
-    draw = autoregressive.prepare(network, its_params, z, example_keys, images, known)
-    return autoregressive.sample(network, its_params, draw).images
 
 
 def _log_likelihoods(model, params, name, x, known, candidates):
@@ -257,8 +251,8 @@ def _columns(images: Column, count: int = 10) -> list[Column]:
     """A square of examples, which go along its rows."""
     size = len(next(iter(images.values())))
     count = min(count, size)
-    rows = size // count
-    return [{n: a[i::count][:rows] for n, a in images.items()} for i in range(count)]
+    whole = size - size % count
+    return [{n: a[i:whole:count] for n, a in images.items()} for i in range(count)]
 
 
 def _scaled(modalities: Sequence[Modality], images: Mapping[str, Array]) -> Column:

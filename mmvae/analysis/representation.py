@@ -70,21 +70,18 @@ def classify(
         train = _representations(model, params, examples, 'train', seed, batch_size)
         labels = data.splits['train'].labels[index]
         for method, kind, make, seeds in _METHODS:
-            correct = {target: [] for target in names}
-            for classifier_seed in range(seeds):
-                classifier = fit(make(classifier_seed), train[kind][source], labels)
-                for target in names:
-                    guessed = classifier.predict(test[kind][target])
-                    correct[target].append(np.mean(guessed == split.labels))
+            classifiers = [fit(make(s), train[kind][source], labels) for s in range(seeds)]
             for target in names:
+                guessed = [c.predict(test[kind][target]) for c in classifiers]
+                accuracies = np.mean(np.array(guessed) == split.labels, axis=1)
                 rows.append({
                     'train': source, 'test': target, 'method': method,
-                    'accuracy': float(np.mean(correct[target])),
-                    'std': float(np.std(correct[target], ddof=1)) if seeds > 1 else None,
+                    'accuracy': float(np.mean(accuracies)),
+                    'std': float(np.std(accuracies, ddof=1)) if seeds > 1 else None,
                     'n': len(split.labels), 'num_train': len(labels),
                 })  # fmt: skip
-            shown = ', '.join(f'{t} {np.mean(c):.4f}' for t, c in correct.items())
-            _log.info('%s of %s, tested on %s', method, source, shown)
+                accuracy = rows[-1]['accuracy']
+                _log.info('%s of %s, tested on %s: %.4f', method, source, target, accuracy)
     return rows
 
 
@@ -133,13 +130,8 @@ def _representations(
     """What classifiers are given of examples, for each of their modalities."""
     key = keys.evaluation_key(seed, split)
     latents = evaluate.latents(model, params, examples, key, batch_size)
-    names = tuple(examples.images)
     return {
-        'pixels': {n: _flat(examples.images[n]) for n in names},
-        'means': {n: latents[f'mean_{n}'] for n in names},
-        'samples': {n: latents[f'sample_{n}'] for n in names},
+        'pixels': {n: np.float32(a.reshape(len(a), -1) / 255) for n, a in examples.images.items()},
+        'means': {n: latents[f'mean_{n}'] for n in examples.images},
+        'samples': {n: latents[f'sample_{n}'] for n in examples.images},
     }
-
-
-def _flat(images: np.ndarray) -> np.ndarray:
-    return (images.reshape(len(images), -1) / 255).astype(np.float32)

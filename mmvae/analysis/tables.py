@@ -96,13 +96,12 @@ def table_7_2(results: Results) -> Rows:
       InputError: such a result is not of all of MNIST.
     """
     named = _coloured(results, 'representation')
-    labels = [_label(name, results[name]['representation']) for name in named]
-    rows = [('train', 'test', 'method', 'thesis', *(labels or ['ours']))]
+    rows = [('train', 'test', 'method', 'thesis', *(named or ['ours']))]
     for (train, test), thesis in _CLASSIFICATION.items():
         for method in _METHODS:
             cells = []
-            for experiment in named:
-                (row,) = (r for r in results[experiment]['representation']['representation']
+            for result in named.values():
+                (row,) = (r for r in result['representation']
                           if (r['train'], r['test'], r['method']) == (train, test, method))  # fmt: skip
                 std = '' if row['std'] is None else f' +- {100 * row["std"]:.2f}'
                 cells.append(f'{100 * row["accuracy"]:.2f}{std}')
@@ -115,25 +114,22 @@ def table_translation(results: Results) -> Rows:
     """How good translations between the modalities of coloured MNIST are: a row a direction."""
     columns = ('digit', 'colour', 'diversity', 'sharpness', 'sharpness_real')
     rows = [('experiment', 'from', 'to', *columns, 'n')]
-    for experiment in _coloured(results, 'translation'):
-        for row in results[experiment]['translation']['translation']:
+    for label, result in _coloured(results, 'translation').items():
+        for row in result['translation']:
             cells = [metrics.number(row[c], 3) for c in columns]
-            label = _label(experiment, results[experiment]['translation'])
             rows.append((label, row['source'], row['target'], *cells, str(row['digit']['n'])))
     return rows
 
 
-def _label(name: str, result: Mapping[str, Any]) -> str:
-    return f'{name}, {result["config"]["model"]["feature_maps"]} maps, {result["step"]} updates'
-
-
-def _coloured(results: Results, part: str) -> list[str]:
-    """The experiments on coloured MNIST that have this part."""
-    names = sorted(n for n in results if n.startswith('coloured_mnist') and part in results[n])
-    for name in names:
-        _require_data(name, results[name][part], 'coloured digits', view='coloured',
-                      edge_colours='separate')  # fmt: skip
-    return names
+def _coloured(results: Results, part: str) -> dict[str, Mapping[str, Any]]:
+    """Label -> this part of each experiment on coloured MNIST that has it."""
+    labelled = {}
+    for name in sorted(n for n in results if n.startswith('coloured_mnist')):
+        if result := results[name].get(part):
+            _require_data(name, result, 'coloured digits', view='coloured', edge_colours='separate')
+            maps = result['config']['model']['feature_maps']
+            labelled[f'{name}, {maps} maps, {result["step"]} updates'] = result
+    return labelled
 
 
 def _require_data(name: str, result: Mapping[str, Any], what: str, **fields: Any) -> None:

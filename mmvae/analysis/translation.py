@@ -57,14 +57,11 @@ def translate(
       InputError: there is no such modality, or they are the same.
     """
     check_direction(model, source, target)
-    parts = []
-    for start in range(0, len(images), batch_size):
-        batch = slice(start, start + batch_size)
-        parts.append(
-            _translate(
-                model, params, images[batch], example_keys[batch], source, target, num_samples
-            )
-        )
+    parts = [
+        _translate(model, params, images[s : s + batch_size], example_keys[s : s + batch_size],
+                   source, target, num_samples)
+        for s in range(0, len(images), batch_size)
+    ]  # fmt: skip
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
@@ -127,9 +124,7 @@ def read_images(folder: Path, modality: Modality) -> tuple[list[str], np.ndarray
     try:
         paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_FILES)
     except OSError as error:
-        raise InputError(
-            f'--images: {folder} is not a folder that can be read ({error})'
-        ) from error
+        raise InputError(f'--images: {folder} is not a folder to read ({error})') from error
     if not paths:
         raise InputError(f'--images: {folder} holds no {", ".join(IMAGE_FILES)} file')
     images, mode = [], {1: 'L', 3: 'RGB'}[channels]
@@ -138,17 +133,16 @@ def read_images(folder: Path, modality: Modality) -> tuple[list[str], np.ndarray
             if not path.is_file():  # a pipe would be waited for
                 raise OSError('no file')
             with warnings.catch_warnings(action='error'), Image.open(path) as image:
-                size, modes = (image.height, image.width), (mode, 'P')  # of a palette
-                fits = size == (height, width) and image.mode in modes
-                image = image.convert(mode) if fits else image  # a large one is not decoded
+                if image.size != (width, height) or image.mode not in (mode, 'P'):  # P: a palette
+                    raise InputError(  # a large one is not decoded
+                        f'--images: {path} is {image.height}x{image.width} {image.mode}; '
+                        f'{modality.name} of this run is {height}x{width} {mode} (height x width)'
+                    )
+                images.append(np.asarray(image.convert(mode)).reshape(modality.shape))
+        except InputError:
+            raise
         except Exception as error:  # Pillow's decoders raise many
             raise InputError(f'--images: {path} cannot be read as an image ({error})') from error
-        if not fits:
-            raise InputError(
-                f'--images: {path} is {size[0]}x{size[1]} {image.mode}; {modality.name} '
-                f'of this run is {height}x{width} {mode} (height x width)'
-            )
-        images.append(np.asarray(image).reshape(modality.shape))
     return [path.name for path in paths], np.stack(images)
 
 
@@ -180,49 +174,47 @@ def quality(
     labels = data.splits['test'].labels[test.index]
     test_key = keys.evaluation_key(seed, 'test')
     example_keys = jax.vmap(functools.partial(keys.fold, test_key))(test.index)
+
+    def per_input(values):  # of each translation -> the mean of each input's
+        return values.reshape(-1, num_samples).mean(1)
+
     rows = []
     for target in model.names:
+        modality, real = model.modality(target), test.images[target] / 255.0
         classifier = _digit_classifier(classified, target)
-        for source in model.names:
-            if source == target:
-                continue
+        for source in [name for name in model.names if name != target]:
             translated = translate(
                 model, params, test.images[source], example_keys, source, target, num_samples,
                 batch_size,
             )  # fmt: skip
-            modality = model.modality(target)
             samples = np.asarray(modality.scaled(translated.samples))
-            real = test.images[target] / 255.0
             flat = samples.reshape(-1, *samples.shape[2:])
-            per_input = lambda a, s=num_samples: a.reshape(-1, s).mean(1)  # noqa: E731
+            digits = classifier.predict(_brightness(flat))
             measured = {
-                'digit': per_input(classifier.predict(_brightness(flat))
-                                   == np.repeat(labels, num_samples)),
+                'digit': per_input(digits == np.repeat(labels, num_samples)),
                 'digit_real': classifier.predict(_brightness(real)) == labels,
                 'diversity': _diversity(samples),
                 'sharpness': per_input(_sharpness(flat)),
                 'sharpness_real': _sharpness(real),
-            }  # fmt: skip
+            }
             if modality.shape[-1] == 3:
                 right = coloured_mnist.colour_of(test.images[target], target)
                 colours = coloured_mnist.colour_of(flat, target)
                 measured['colour'] = per_input(colours == np.repeat(right, num_samples))
             means = Means()
-            means.add({name: np.float64(values) for name, values in measured.items()})
+            means.add(measured)
             rows.append({'source': source, 'target': target, **means.report(samples=num_samples)})
     return rows
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """The rows of `quality`, the first row the heading."""
-    names = [name for name in rows[0] if name not in ('source', 'target')]
-    heading = ('from', 'to', *names, 'n', 'S')
-    shown = [heading]
-    for row in rows:
-        values = [number(row[n], 3) for n in names]
-        counts = (str(row[names[0]]['n']), str(row[names[0]]['samples']))
-        shown.append((row['source'], row['target'], *values, *counts))
-    return shown
+    first, *_ = names = [name for name in rows[0] if name not in ('source', 'target')]
+    return [('from', 'to', *names, 'n', 'S')] + [
+        (row['source'], row['target'], *(number(row[n], 3) for n in names),
+         str(row[first]['n']), str(row[first]['samples']))
+        for row in rows
+    ]  # fmt: skip
 
 
 def _digit_classifier(data: DataSet, name: str) -> Any:

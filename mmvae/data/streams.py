@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmvae.config import BatchConfig
+from mmvae.config import BatchConfig, Config
 from mmvae.data.dataset import DataSet
-from mmvae.types import Array
+from mmvae.types import Array, InputError
 
 PAIRED = 'paired'
+INITIAL_EXAMPLES = 64  # over which the first layer outputs are normalised (section 5.9)
+LEAST_EXAMPLES = 8
 
 
 class Stream(NamedTuple):
@@ -95,6 +97,25 @@ def initial_rows(data: DataSet, seed: int, size: int) -> dict[str, np.ndarray]:
     return {name: r[:size] for name, r in rows.items()}
 
 
+def initial_pixels(config: Config, data: DataSet) -> dict[str, np.ndarray]:
+    """Real training examples to initialise from, modality name -> uint8 [B, H, W, C].
+
+    Raises:
+      InputError: too few differ, and layers would be scaled by their accidental spread.
+    """
+    rows = initial_rows(data, config.data.seed, INITIAL_EXAMPLES)
+    pixels = {name: data.splits['train'].images[name][r] for name, r in rows.items()}
+    for name, images in pixels.items():
+        different = len(np.unique(images.reshape(len(images), -1), axis=0))
+        if different < LEAST_EXAMPLES:
+            raise InputError(
+                f'config field data.limit: {config.data.limit} given; {different} different '
+                f'training examples of {name} are left to initialise from, and at least '
+                f'{LEAST_EXAMPLES} are needed: give a higher one, or 0 for all'
+            )
+    return pixels
+
+
 class ResidentFeed:
     """The training arrays live on the devices and the update gathers from them.
 
@@ -104,8 +125,7 @@ class ResidentFeed:
 
     def __init__(self, data: DataSet, streams: list[Stream], num_devices: int):
         self.constants: Mapping[str, np.ndarray] = data.splits['train'].images
-        self._streams = streams
-        self._num_devices = num_devices
+        self._streams, self._num_devices = streams, num_devices
 
     def minibatches(self, first: int) -> Iterator[dict[str, np.ndarray]]:
         """From update `first` on: stream name -> indices, [devices, batch_size / devices]."""
@@ -127,8 +147,7 @@ class TfdataFeed:
 
     def __init__(self, data: DataSet, streams: list[Stream], num_devices: int):
         self._images = data.splits['train'].images
-        self._streams = streams
-        self._num_devices = num_devices
+        self._streams, self._num_devices = streams, num_devices
 
     def minibatches(self, first: int) -> Iterator[dict[str, dict[str, np.ndarray]]]:
         """From update `first` on: stream name -> modality name -> uint8 [devices, ..., H, W, C]."""
@@ -141,23 +160,21 @@ class TfdataFeed:
         def indices(step):
             return [s.minibatch(int(step)) for s in self._streams]
 
+        def split(batch, shape):
+            return tf.reshape(batch, (self._num_devices, -1, *shape))
+
         def gather(step):
             rows = tf.numpy_function(indices, [step], [tf.int32] * len(self._streams))
             return {
-                s.name: {m: self._split(tf.gather(images[m], r), s, m) for m in s.modalities}
+                s.name: {
+                    m: split(tf.gather(images[m], r), images[m].shape[1:]) for m in s.modalities
+                }
                 for s, r in zip(self._streams, rows, strict=True)
             }
 
         steps = tf.data.Dataset.range(first, 2**62)
         dataset = steps.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         yield from dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
-
-    def _split(self, batch, stream: Stream, modality: str):
-        """[B, H, W, C] as [devices, B / devices, H, W, C]."""
-        import tensorflow as tf
-
-        size = stream.batch_size // self._num_devices
-        return tf.reshape(batch, (self._num_devices, size, *self._images[modality].shape[1:]))
 
     def fetch(self, constants: Any, minibatch: dict[str, dict[str, Array]]) -> Any:
         del constants

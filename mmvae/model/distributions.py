@@ -67,21 +67,25 @@ def kl(q: DiagonalGaussian, p: DiagonalGaussian) -> Array:
     return 0.5 * (jnp.exp(2 * log_ratio) + shift**2 - 1) - log_ratio
 
 
-@flax.struct.dataclass
-class Bernoulli:
-    """Independent binary elements: equation (4.1), with beta = sigmoid(logits)."""
-
-    logits: Array
+class _Elements:
+    """What the likelihoods share: elements that are independent given their `logits`."""
 
     def log_prob(self, x: Array) -> Array:
         return jnp.sum(self.element_log_prob(x))
 
+    def sample(self, key: Key) -> Array:
+        return self.choose(self.noise(key, self.logits.shape))
+
+
+@flax.struct.dataclass
+class Bernoulli(_Elements):
+    """Independent binary elements: equation (4.1), with beta = sigmoid(logits)."""
+
+    logits: Array
+
     def element_log_prob(self, x: Array) -> Array:
         # x log(beta) + (1 - x) log(1 - beta), without forming beta.
         return x * self.logits - jax.nn.softplus(self.logits)
-
-    def sample(self, key: Key) -> Array:
-        return self.choose(self.noise(key, self.logits.shape))
 
     def noise(self, key: Key, shape: tuple[int, ...]) -> Array:
         """What `choose` makes a sample of: u ~ U[0, 1) for each element."""
@@ -100,24 +104,18 @@ class Bernoulli:
         return self.mean * jax.nn.sigmoid(-self.logits)
 
 
-class _Softmax:
+class _Softmax(_Elements):
     """What follows from `logits`: the shape of the event and one more axis, of size V."""
 
     @property
     def num_values(self) -> int:
         return self.logits.shape[-1]
 
-    def log_prob(self, x: Array) -> Array:
-        return jnp.sum(self.element_log_prob(x))
-
     def element_log_prob(self, x: Array) -> Array:
         # log alpha_x. A sum over one value: the gradient of a gather is slow on a CPU.
         chosen = x[..., None] == jnp.arange(self.num_values, dtype=x.dtype)
         logit = jnp.sum(jnp.where(chosen, self.logits, 0.0), axis=-1)
         return logit - jax.nn.logsumexp(self.logits, axis=-1)
-
-    def sample(self, key: Key) -> Array:
-        return self.choose(self.noise(key, self.logits.shape))
 
     def noise(self, key: Key, shape: tuple[int, ...]) -> Array:
         """What `choose` makes a sample of: a Gumbel variable for each value of each element."""

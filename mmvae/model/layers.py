@@ -37,22 +37,30 @@ class _WeightNormalised(nn.Module):
     ) -> Array:  # fmt: skip
         """g r / ||r|| applied by `linear`, plus b; r is 0 where there is a mask and it is False."""
         r = self.param('direction', nn.initializers.normal(0.05), kernel_shape)
-        unit = self._unit(r if mask is None else r * mask)
+        unit = _unit(r if mask is None else r * mask)
 
         def initial_gain(_):
             v = linear(unit)
             return 1 / jnp.sqrt(jnp.var(v, axis=tuple(range(v.ndim - 1))) + 1e-8)
 
         def initial_bias(_):
-            v = linear(unit * g)
+            v = linear(unit * _last(g, unit))
             return -jnp.mean(v, axis=tuple(range(v.ndim - 1)))
 
         g = self.param('gain', initial_gain)
         b = self.param('bias', initial_bias)
-        return linear(unit * g) + b
+        v = linear(unit * _last(g, unit))
+        return v + _last(b, v)
 
-    def _unit(self, r: Array) -> Array:
-        return r / jnp.sqrt(jnp.sum(r**2, axis=tuple(range(r.ndim - 1))))
+
+def _unit(r: Array) -> Array:
+    """r / ||r|| of each output unit."""
+    return r / jnp.sqrt(jnp.sum(r**2, axis=tuple(range(r.ndim - 1)), keepdims=True))
+
+
+def _last(a: Array, like: Array) -> Array:
+    """a, [features], with as many axes as `like`."""
+    return jnp.expand_dims(a, range(like.ndim - 1))
 
 
 class Dense(_WeightNormalised):
@@ -65,7 +73,8 @@ class Dense(_WeightNormalised):
     def weights(self) -> tuple[Array, Array]:
         """(g r / ||r||, b) of a layer that has been set."""
         p = self.variables['params']
-        return self._unit(p['direction']) * p['gain'], p['bias']
+        unit = _unit(p['direction'])
+        return unit * _last(p['gain'], unit), p['bias']
 
 
 class MaskedDense(_WeightNormalised):
@@ -152,8 +161,8 @@ class MaskedConv(_WeightNormalised):
     def weights(self) -> tuple[Array, Array]:
         """(g r / ||r||, b) of a layer that has been set, for `diagonal`."""
         p = self.variables['params']
-        r = p['direction']
-        return self._unit(r * self.mask(r.shape[2])) * p['gain'], p['bias']
+        unit = _unit(p['direction'] * self.mask(p['direction'].shape[2]))
+        return unit * _last(p['gain'], unit), p['bias']
 
     def lags(self) -> int:
         """How many earlier diagonals `diagonal` reads."""

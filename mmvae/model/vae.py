@@ -37,9 +37,8 @@ class MultimodalVAE(nn.Module):
     joint_posterior: bool = True
 
     def setup(self):
-        names = self.names
+        names, latents = self.names, (self.config.latent_dim, self.config.flow_steps)
         self.encoders = {n: inference_network(self.config) for n in names}
-        latents = (self.config.latent_dim, self.config.flow_steps)
         self.heads = {n: PosteriorHead(*latents) for n in names}
         self.decoders = {m.name: generation_network(self.config, m) for m in self.modalities}
         if self.joint_posterior and len(names) > 1:
@@ -88,8 +87,7 @@ class MultimodalVAE(nn.Module):
         if not x:
             return self.prior()
         self._check_shapes(x)
-        inputs = {n: self.modality(n).scaled(x[n]) for n in x}
-        h = {n: self.encoders[n](u) for n, u in inputs.items()}
+        h = {n: self.encoders[n](self.modality(n).scaled(u)) for n, u in x.items()}
         if len(h) == 1:
             ((name, only),) = h.items()
             return self.heads[name](only)
@@ -171,6 +169,8 @@ def check(config: ModelConfig, modalities: Sequence[Modality]) -> None:
     """
     require_known('model.network', config.network, NETWORKS)
     require_known('model.last_layer', config.last_layer, LAST_LAYERS)
+    if config.network == 'dense':
+        return
     if config.network == 'autoregressive':
         channels = max(m.shape[-1] for m in modalities)
         allowed = (
@@ -179,14 +179,13 @@ def check(config: ModelConfig, modalities: Sequence[Modality]) -> None:
         )
         maps = config.feature_maps
         require(maps // 2 >= channels, 'model.feature_maps', maps, allowed)
-    if config.network != 'dense':
-        for modality in modalities:
-            sizes = image_sizes(modality.shape[:2], config.strides)
-            for i, (stride, (height, width)) in enumerate(zip(config.strides, sizes, strict=False)):
-                fits = f'strides that fit: block {i + 1} would halve {modality.name} at {height}x{width}'
-                require(
-                    stride == 1 or min(height, width) > 1, 'model.strides', config.strides, fits
-                )
+    for modality in modalities:
+        sizes = image_sizes(modality.shape[:2], config.strides)
+        for i, (stride, (height, width)) in enumerate(zip(config.strides, sizes, strict=False)):
+            fits = (
+                f'strides that fit: block {i + 1} would halve {modality.name} at {height}x{width}'
+            )
+            require(stride == 1 or min(height, width) > 1, 'model.strides', config.strides, fits)
 
 
 def observe(modalities: Sequence[Modality], pixels: Observed, key: Key) -> dict[str, Array]:

@@ -26,6 +26,7 @@ from mmvae.types import InputError, RunError
 _log = logging.getLogger(__name__)
 _SCORE, _CHECKSUM, _COMMIT = 'score', 'sha256', 'commit'
 _TEMPORARY = '.orbax-checkpoint-tmp'  # in the names of folders that orbax is still writing
+_DAMAGE = (ValueError, TypeError, KeyError, FileNotFoundError, NotADirectoryError)
 # What tensorstore reports as a ValueError though the files may be whole.
 _NOT_DAMAGE = ('PERMISSION_DENIED', 'RESOURCE_EXHAUSTED', 'UNAVAILABLE')
 
@@ -120,13 +121,10 @@ class Checkpoints:
         if restored and not self._read_only:
             for step in self.steps():
                 if step > restored.step:
-                    self._move_aside(step)
+                    names = (f'unreadable_{step}' + f'_{n}' * (n > 0) for n in itertools.count())
+                    aside = next(p for p in map(self._folder.with_name, names) if not p.exists())
+                    self._path(step).rename(aside)
         return restored
-
-    def _move_aside(self, step: int) -> None:
-        names = (f'unreadable_{step}' + f'_{n}' * (n > 0) for n in itertools.count())
-        aside = next(p for p in map(self._folder.with_name, names) if not p.exists())
-        self._path(step).rename(aside)
 
     def restore_best(self, like: Any) -> Restored | None:
         """The checkpoint of the highest score, the first of equals; see `restore_latest`."""
@@ -139,7 +137,9 @@ class Checkpoints:
 
     def _score(self, step: int) -> float | None:
         try:
-            return float(_read_json(self._path(step) / 'metrics' / 'metrics')[_SCORE])
+            return float(
+                json.loads((self._path(step) / 'metrics' / 'metrics').read_bytes())[_SCORE]
+            )
         except (OSError, ValueError, TypeError, KeyError):  # damaged, or saved without a score
             return None
 
@@ -169,18 +169,19 @@ class Checkpoints:
         path = self._path(step)
         try:
             with _quiet():
-                meta = dict(_read_json(path / 'meta' / 'metadata'))
+                meta = dict(json.loads((path / 'meta' / 'metadata').read_bytes()))
                 checksum, commit = meta.pop(_CHECKSUM), meta.pop(_COMMIT, None)
                 difference = _difference(self._states.metadata(path / 'state').tree, like)
                 if not difference:
                     args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
                     state = self._orbax.restore(path, args=args).state
-        except (ValueError, TypeError, KeyError, FileNotFoundError, NotADirectoryError) as error:
-            if not str(error).startswith(_NOT_DAMAGE):
-                raise _Damaged(_first_line(error)) from error
-            raise self._unreadable(path, error) from error
         except Exception as error:
-            raise self._unreadable(path, error) from error
+            if isinstance(error, _DAMAGE) and not str(error).startswith(_NOT_DAMAGE):
+                raise _Damaged(_first_line(error)) from error
+            raise RunError(
+                f'the checkpoint {path} cannot be read now ({type(error).__name__}: '
+                f'{_first_line(error)}); it is left as it is'
+            ) from error
         if difference:
             raise InputError(
                 f'the checkpoint {path} was made by another version of the code (commit '
@@ -190,12 +191,6 @@ class Checkpoints:
         if checksum != _checksum(state):
             raise _Damaged('its checksum does not match')
         return Restored(step, state, meta)
-
-    def _unreadable(self, path: Path, error: Exception) -> RunError:
-        return RunError(
-            f'the checkpoint {path} cannot be read now ({type(error).__name__}: '
-            f'{_first_line(error)}); it is left as it is'
-        )
 
 
 @contextlib.contextmanager
@@ -226,15 +221,11 @@ def open_checkpoints(folder: Path, read_only: bool = False) -> Iterator[Checkpoi
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without the libraries' notes: what matters is raised, and said in our words."""
-    loggers = [logging.getLogger(name) for name in ('absl', 'asyncio')]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
+    logging.disable()
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(logging.NOTSET)
 
 
 def _difference(stored: Any, like: Any) -> str | None:
@@ -250,10 +241,6 @@ def _difference(stored: Any, like: Any) -> str | None:
         if here.get(name) != there.get(name):
             return f'{name} is {there.get(name, "missing")} there, {here.get(name, "missing")} here'
     return None
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_bytes())
 
 
 def _checksum(state: Any) -> str:

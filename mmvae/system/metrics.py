@@ -99,7 +99,8 @@ class MetricsWriter:
         row = {'step': step, 'kind': kind, 'seconds': round(seconds, 3), **values}
         with self._path.open('a') as file:
             file.write(json.dumps(row) + '\n')
-        self._events.add_scalars(step, {f'{kind}/{name}': v for name, v in values.items()})
+        for name, value in values.items():
+            self._events.add_scalar(step, f'{kind}/{name}', value)
 
     def close(self) -> None:
         self._events.close()
@@ -116,41 +117,37 @@ class EventFile:
         """TensorBoard will hide what earlier files have from `purge_step` on."""
         self._writer = None
         with self._or_give_up():
-            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX import event_file_writer, summary
             from tensorboardX.proto import event_pb2
 
             folder = workdir / 'tensorboard'
             folder.mkdir(exist_ok=True)
-            self._event = event_pb2.Event
-            self._writer = EventsWriter(str(folder / 'events'))
+            self._event, self._summary = event_pb2.Event, summary
+            self._writer = event_file_writer.EventsWriter(str(folder / 'events'))
             if purge_step is not None:
                 start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-                self._add(purge_step, session_log=start)
+                self._write(purge_step, session_log=start)
 
-    def add_scalars(self, step: int, values: Mapping[str, float]) -> None:
-        with self._or_give_up():
-            from tensorboardX import summary
-
-            for name, value in values.items():
-                self._add(step, summary=summary.scalar(name, value))
+    def add_scalar(self, step: int, name: str, value: float) -> None:
+        self._add(step, 'scalar', name, value)
 
     def add_image(self, step: int, name: str, image: np.ndarray) -> None:
         """Adds [H, W, C] of 0 to 1."""
-        with self._or_give_up():
-            from tensorboardX import summary
-
-            self._add(step, summary=summary.image(name, image, dataformats='HWC'))
+        self._add(step, 'image', name, image, dataformats='HWC')
 
     def close(self) -> None:
         if self._writer:
             with self._or_give_up():
                 self._writer.close()
 
-    def _add(self, step: int, **content: Any) -> None:
+    def _add(self, step: int, kind: str, *content: Any, **options: Any) -> None:
         if self._writer:
-            event = self._event(step=step, wall_time=time.time(), **content)
-            self._writer.write_event(event)
-            self._writer.flush()
+            with self._or_give_up():
+                self._write(step, summary=getattr(self._summary, kind)(*content, **options))
+
+    def _write(self, step: int, **content: Any) -> None:
+        self._writer.write_event(self._event(step=step, wall_time=time.time(), **content))
+        self._writer.flush()
 
     @contextlib.contextmanager
     def _or_give_up(self) -> Iterator[None]:
@@ -232,10 +229,6 @@ def table(rows: Iterable[tuple[str, ...]]) -> str:
     """Rows of text in columns: the first to the left, the others to the right."""
     rows = [tuple(map(str, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return '\n'.join(
-        '  '.join(
-            [row[0].ljust(widths[0])]
-            + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
-        ).rstrip()
-        for row in rows
-    )
+    widths[0] *= -1  # which formatting takes as: to the left
+    lines = ('  '.join(f'%{w}s' for w in widths) % row for row in rows)
+    return '\n'.join(line.rstrip() for line in lines)

@@ -127,8 +127,7 @@ def stop_requests() -> Iterator[Callable[[], int | None]]:
 
 def versions() -> dict[str, str]:
     """Python's and the packages' versions."""
-    found = {'python': platform.python_version()}
-    return found | {name: metadata.version(name) for name in _PACKAGES}
+    return {'python': platform.python_version(), **{p: metadata.version(p) for p in _PACKAGES}}
 
 
 @functools.cache
