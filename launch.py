@@ -49,8 +49,8 @@ flags.DEFINE_string('data_dir', None, 'Folder with mnist.npz, or of TensorFlow D
 flags.DEFINE_enum('mode', 'train', _MODES, 'What to do; see below.')
 flags.DEFINE_string('out', None, "Folder to write to; default the run's own.")
 flags.DEFINE_enum('split', 'test', ('train', 'validation', 'test'), 'Default test.')
-flags.DEFINE_string('source', 'x', 'The modality that is given; default x.')
-flags.DEFINE_string('target', 'y', 'The modality that is made of it; default y.')
+flags.DEFINE_string('source', 'x', 'The modality to translate from; default x.')
+flags.DEFINE_string('target', 'y', 'The modality to translate to; default y.')
 flags.DEFINE_string('images', None, 'Folder of PNG or JPEG files, instead of test examples.')
 flags.DEFINE_integer('count', None, 'Test examples, 0: all; default 10, 1000 for quality.', 0)
 flags.DEFINE_integer('num_samples', 8, 'Translations of each example; default 8.', 1, 10_000)
@@ -59,7 +59,9 @@ flags.DEFINE_string('sweep', None, (
     "default the experiment's."))  # fmt: skip
 flags.DEFINE_integer('jobs', None, 'Points at a time; default one a core, 1 on a GPU or TPU.', 1)
 flags.DEFINE_integer('point', None, 'Trains only this point, counted from 0, of --workdir.', 0)
-flags.DEFINE_bool('script', False, 'Trains nothing, but writes sbatch.sh, by which SLURM does.')
+flags.DEFINE_bool(
+    'script', False, 'Trains nothing, but writes sbatch.sh, with which SLURM trains the points.'
+)
 flags.DEFINE_bool('markdown', False, 'Prints the tables as Markdown.')
 
 
@@ -85,8 +87,7 @@ def main(argv):
 def dispatch(name):
     """Reads the config, loads the data and does what the mode says."""
     from mmvae.config import override
-    from mmvae.run import explain
-    from mmvae.run import folder as run
+    from mmvae.run import explain, folder
 
     FLAGS, mode = flags.FLAGS, _MODES[name]
     explain.check_flags(name, {n: {*m.flags} - {*_COMMON} for n, m in _MODES.items()}, FLAGS)
@@ -104,15 +105,15 @@ def dispatch(name):
     else:
         if name != 'train' and workdir and FLAGS['config'].using_default_value:
             fields = config_flags.get_override_values(FLAGS['config'])
-            tree = override(run.read_config(workdir).to_dict(), fields)
-        config = run.resolve(tree)
-        workdir = workdir or run.default_workdir(config)
-        function(config, workdir, run.prepare(config, workdir, FLAGS.data_dir, name), **values)
+            tree = override(folder.read_config(workdir).to_dict(), fields)
+        config = folder.resolve(tree)
+        workdir = workdir or folder.default_workdir(config)
+        function(config, workdir, folder.prepare(config, workdir, FLAGS.data_dir, name), **values)
 
 
 @contextlib.contextmanager
 def printing():
-    """Ends quietly where nobody reads on, and in a line where it cannot be written."""
+    """Exits quietly once the reader of a pipe has gone, and with a line where output cannot be written."""
     try:
         yield
         sys.stdout.flush()
@@ -135,7 +136,7 @@ def parse_flags(argv):
     try:
         argv = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
         path = explain.find_config(argv, _EXPERIMENTS) or default
-        # Not the flag's default: the flag would read it, and the overrides, too early to explain.
+        # An argument, since as the flag's default it would be read before its errors can be explained.
         rest = flags.FLAGS([argv[0], *[f'--config={path}'] * (path is default), *argv[1:]])
         _CONFIG.value.to_dict()
     except (Exception, SystemExit) as error:  # a config file may raise or give anything

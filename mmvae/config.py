@@ -1,9 +1,9 @@
 """The border between what a user writes and what the code reads.
 
 `parse` turns a ConfigDict into frozen dataclasses, whose fields carry the check of their own type
-and range; no other module sees a ConfigDict. What a name stands for, and what is filled in where a
-field is left open (None), whoever owns the name knows: see `mmvae.run.folder.resolve`. Every error
-is an `InputError` that names the field.
+and range. The module that defines a name (data, model, objectives) checks it, and fills in what was
+left open (None): `mmvae.run.folder.resolve` calls `parse` and then those. Every error is an
+`InputError` that names the field.
 """
 
 import copy
@@ -36,7 +36,7 @@ def _checked(
 
 
 def whole(least: int = 0, most: int = 2**31 - 1, **more: Any) -> Any:
-    """A whole number from least to most. The largest keep programs of a size that compiles."""
+    """A whole number from least to most. The upper limits keep programs small enough to compile."""
     allowed = f'a whole number, at least {least} and at most {most}'
     return _checked(int, lambda v: least <= v <= most, allowed, most=most, **more)
 

@@ -194,7 +194,7 @@ def _check_split(workdir: Path, data: DataSet) -> None:
     except Exception as error:  # numpy and zipfile raise many
         raise InputError(
             f'--workdir: {path} cannot be read ({one_line(error)}). If --data_dir has the data '
-            'that the run was begun with, remove it: it only checks that'
+            'that the run was begun with, delete the file split.npz, which only serves this check'
         ) from error
     if not same:
         raise InputError(
@@ -242,7 +242,7 @@ def require_finished(workdir: Path) -> None:
 
 @contextlib.contextmanager
 def at_work(workdir: Path, out: Path | None = None) -> Iterator[Path]:
-    """Alone in the folder that is written to, which it gives, with its log: `out`, or the run's.
+    """Locks the folder to write to, `out` or the run's, logs into it, and gives it.
 
     Raises:
       InputError: the folder is in use or cannot be written, or `out` is another run's.
@@ -251,7 +251,7 @@ def at_work(workdir: Path, out: Path | None = None) -> Iterator[Path]:
     if out and out.resolve() == workdir.resolve():
         out = None
     if out and os.path.lexists(out / 'config.json'):
-        raise InputError(f'--out: {out} holds another run; give a folder of its own')
+        raise InputError(f'--out: {out} holds another run; give a folder that holds no run')
     if not out and workdir.is_dir() and not os.access(workdir, os.W_OK):
         raise InputError(
             f'--workdir: {workdir} is read-only; give another folder (--out=FOLDER has what is '

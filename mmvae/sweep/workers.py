@@ -27,7 +27,7 @@ def train(
     sweep: str | None = None, data_dir: str | None = None, jobs: int | None = None,
     point: int | None = None, script: bool = False,
 ) -> None:  # fmt: skip
-    """Trains the points of a sweep, or one of them, or writes the script by which SLURM does.
+    """Trains the points of a sweep, or one of them, or writes the script with which SLURM does.
 
     Args:
       tree: the config that all points start from.
