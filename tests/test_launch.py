@@ -220,6 +220,7 @@ def test_tensorboard_shows_scalars_and_figures(finished):
         assert tag in events
 
 
+@pytest.mark.slow
 def test_a_run_needs_neither_tensorflow_nor_tensorboard(finished, tmp_path):
     block = (
         "for name in ('tensorflow', 'tensorflow_datasets', 'tensorboardX'):\n"

@@ -15,7 +15,7 @@ from mmvae.model import distributions
 from mmvae.model.vae import MultimodalVAE, observe
 from mmvae.optimizer import rmsprop_nesterov
 from mmvae.system import parallel
-from mmvae.system.checkpoint import open_checkpoints
+from mmvae.system.checkpoint import Checkpoints, open_checkpoints
 from mmvae.system.metrics import read_metrics
 from mmvae.types import InputError, RunError
 from tests import small
@@ -287,12 +287,17 @@ def test_several_updates_a_call_are_the_updates_one_by_one(tmp_path):
     )  # fmt: skip
 
 
-def test_an_average_is_kept_measured_and_resumed(tmp_path):
-    settings = {'optimizer__averaging': 0.9, 'optimizer__halving': 3, 'train__eval_every': 2}
-    params, start = [], None
-    for count in (1, 2, 3, 4):
-        latest, rows = run_dense(tmp_path / str(count), train__num_updates=count, **settings)
-        params.append(latest.state.params)
+def test_an_average_is_kept_measured_and_resumed(tmp_path, monkeypatch):
+    settings = {'optimizer__averaging': 0.9, 'optimizer__halving': 3, 'train__eval_every': 1}
+    params, save = [], Checkpoints.save
+
+    def recorded(self, step, state, *rest):
+        params.append(jax.device_get(state.params))
+        save(self, step, state, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, 'save', recorded)
+        latest, rows = run_dense(tmp_path / 'whole', train__num_updates=4, **settings)
     config = small.make_config(model__network='dense', **settings)
     model = MultimodalVAE(DATA.modalities, config.model, True)
     start = train.initial_state(config, model, train.initial_pixels(config, DATA))
@@ -317,7 +322,7 @@ def test_an_average_is_kept_measured_and_resumed(tmp_path):
     assert same_rows == rows
 
 
-@pytest.mark.bits
+@pytest.mark.slow  # the feeds' bytes are compared in test_data
 def test_tfdata_trains_to_the_same_bits(tmp_path):
     resident, rows = run_dense(tmp_path / 'resident', data__feed='resident')
     tfdata, same_rows = run_dense(tmp_path / 'tfdata', data__feed='tfdata')
@@ -341,7 +346,7 @@ def test_a_stop_saves_between_evaluations_and_the_run_ends_as_if_never_stopped(t
 
 @pytest.mark.bits
 def test_a_reader_beside_it_changes_nothing(tmp_path):
-    settings = {'train__num_updates': 30, 'train__eval_every': 2, 'train__log_every': 10}
+    settings = {'train__num_updates': 16, 'train__eval_every': 2, 'train__log_every': 8}
     alone, rows = run_dense(tmp_path / 'alone', **settings)
     config = small.make_config(model__network='dense', **settings)
     like = train.abstract_state(config, MultimodalVAE(DATA.modalities, config.model, True))

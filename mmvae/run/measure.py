@@ -59,6 +59,8 @@ def train(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
             _log.warning('%s cannot be read: the run is measured again', workdir / 'results.json')
         is_trained = run.is_trained(config, results)
         if not is_trained:
+            count, pairs = len(data.splits['train'].labels), config.data.num_pairs
+            _log.info('%d training examples, %d of them pairs; in %s', count, pairs, workdir)
             run.begin(config, workdir, data, data_dir)
             model, place = run.build_model(config), workdir / 'checkpoints'
             with open_checkpoints(place) as checkpoints, process.stop_requests() as stop_request:
