@@ -3,7 +3,7 @@
 python launch.py --mode=sweep --config=experiments/mnist5k_sweep.py
 
 Lambda weighs the pairs, psi (free bits) is in nats a latent dimension. 2,000 updates each, with neither the flow
-nor the average of `mnist5k.py`. Lambda trades the joint bound for translation.
+nor the average of `mnist5k.py`. Both trade the joint bound for translation: lambda cheaply, psi dearly.
 """
 
 from experiments import base
