@@ -182,6 +182,7 @@ def test_curves_are_drawn_of_runs_alone(finished, tmp_path):
         assert len(refused.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_coloured_digits_run_to_the_end(tmp_path, run, monkeypatch):
     one = {'reconstructions': figures.FIGURES['reconstructions']}  # all have tests of their own
     monkeypatch.setattr(figures, 'FIGURES', one)
