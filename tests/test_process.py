@@ -3,7 +3,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from mmvae.system import process
+from mmvae.types import InputError
 
 
 def test_the_command_can_be_pasted(tmp_path):
@@ -28,3 +31,13 @@ def test_a_log_that_cannot_be_written_is_left(capsys):
     errors = capsys.readouterr().err
     assert 'said' in errors
     assert 'Traceback' not in errors
+
+
+def test_a_folder_is_held_once_at_a_time(tmp_path):
+    with process.lock(tmp_path):
+        assert process.is_held(tmp_path)
+        with pytest.raises(InputError, match='in use by another process'), process.lock(tmp_path):
+            pass
+    with process.lock(tmp_path):
+        pass
+    assert not process.is_held(tmp_path)

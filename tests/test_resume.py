@@ -91,6 +91,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_bits(whole, tmp_path):
     assert checksums[newest] == whole[2][newest]
 
 
+@pytest.mark.slow  # in process the lock is tested in test_process
 def test_a_second_process_on_the_folder_is_refused(tmp_path):
     workdir = tmp_path / 'run'
     first = start(workdir)
