@@ -19,15 +19,10 @@ _FIGURE = flags.DEFINE_string('figure', 'curves.png', 'The figure to write.')
 
 
 def read_run(workdir):
-    rows = [r for r in metrics.read_metrics(workdir / 'metrics.jsonl') if r['kind'] == 'validation']
+    rows = metrics.read_metrics(workdir / 'metrics.jsonl', 'validation')
     if not rows:
         raise InputError(f'{workdir}: no validation bounds in its metrics.jsonl')
     return curves.Run(workdir.name, folder.read_config(workdir), rows)
-
-
-def check_path(flag, path, suffix):
-    if path.suffix != suffix or not path.absolute().parent.is_dir():
-        raise InputError(f'--{flag}: {path} given; allowed: a {suffix} in a folder that exists')
 
 
 def main(argv):
@@ -35,7 +30,7 @@ def main(argv):
     try:
         if len(argv) < 2:
             raise InputError('no folder of a run given; allowed: one or more, after the flags')
-        check_path('figure', path, '.png')
+        curves.check_path('figure', path, '.png')
         curves.draw_validations([read_run(Path(name)) for name in argv[1:]], path)
     except InputError as error:
         print(f'curves: {error}', file=sys.stderr)

@@ -130,9 +130,7 @@ def main(argv):
             raise InputError('one folder of a sweep wanted')
         paths = Path(flags.FLAGS.figure), Path(flags.FLAGS.csv)
         for flag, path, suffix in zip(('figure', 'csv'), paths, ('.png', '.csv'), strict=True):
-            if path.suffix != suffix or not path.absolute().parent.is_dir():
-                allowed = f'a {suffix} in a folder that exists'
-                raise InputError(f'--{flag}: {path} given; allowed: {allowed}')
+            curves.check_path(flag, path, suffix)
         rows = curve(summary.read(sweeps.read_sweep(Path(argv[1]))))
         if not rows:
             raise InputError(f'{argv[1]}: no run of it is finished')

@@ -9,6 +9,7 @@ from mmvae import evaluate
 from mmvae.config import Config
 from mmvae.data import modalities
 from mmvae.system import metrics
+from mmvae.types import InputError
 
 
 class Run(NamedTuple):
@@ -88,6 +89,12 @@ def draw_pairs(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.set_title(title)
         axes.legend(fontsize=8)
     _save(figure, path)
+
+
+def check_path(flag: str, path: Path, suffix: str) -> None:
+    """Raises an `InputError` unless a file of that suffix can be written there."""
+    if path.suffix != suffix or not path.absolute().parent.is_dir():
+        raise InputError(f'--{flag}: {path} given; allowed: a {suffix} in a folder that exists')
 
 
 def _make_figure(width: float) -> Any:

@@ -129,8 +129,7 @@ def _measure(config: Config, workdir: Path, data: DataSet, folder: Path) -> None
 
 def read_curve(workdir: Path, most: int = 200) -> list[dict[str, float]]:
     """The bounds on the validation set over updates and seconds, at most so many rows."""
-    rows = metrics.read_metrics(workdir / 'metrics.jsonl')
-    rows = [row for row in rows if row['kind'] == 'validation']
+    rows = metrics.read_metrics(workdir / 'metrics.jsonl', 'validation')
     every = -(-len(rows) // most) or 1
     return [
         {k: v for k, v in row.items() if k in ('step', 'seconds') or k.endswith('_bound')}

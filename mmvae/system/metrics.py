@@ -170,8 +170,8 @@ def show_figures(workdir: Path, step: int, paths: Iterable[Path]) -> None:
     events.close()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; a last line cut short by a kill is left out.
+def read_metrics(path: Path, kind: str = '') -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl, or those of one kind; a last line cut short by a kill is left out.
 
     Raises:
       InputError: it cannot be read, or a line is no row.
@@ -189,7 +189,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             raise InputError(
                 f'{path}: line {number} is damaged; remove that line, and the rest is read'
             ) from error
-    return rows
+    return [row for row in rows if kind in ('', row['kind'])]
 
 
 @contextlib.contextmanager
