@@ -4,6 +4,7 @@ B batch, K importance or Monte Carlo samples (S in the thesis), M modalities,
 D latent dimensions, H W C height, width and channels of an image.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -17,29 +18,50 @@ Observed = Mapping[str, Array]  # modality name -> array: what is observed is wh
 
 
 class Modality(NamedTuple):
-    """One observed variable: its name, shape and the likelihood that models it.
+    """One observed variable: its name, its shape, its values and the likelihood that models them.
 
     Attributes:
       name: what the user calls it, for example 'x'.
-      shape: (H, W, C) of one example.
+      shape: of one example: (H, W, C) of an image, (N,) of a vector, () of a label, or any other.
       likelihood: a name in `mmvae.model.distributions.LIKELIHOODS`.
-      num_values: how many values an element takes; 2 for binary pixels.
+      num_values: the values are 0 .. num_values-1; 2 for binary elements, 0 for real numbers.
       description: what it shows, for figures and summaries, for example 'top half'.
+      white: of binary elements, the value in the data that is drawn as a 1 for certain: 255 of grey
+        levels, 1 of data that are 0 and 1.
+      components: of a mixture likelihood, for each element.
+      offset, scale: of real numbers, what their standardisation subtracts and then divides by:
+        a number for each place along the last axis, or one.
+      network: 'dense' or 'conv', instead of `model.network`; '' leaves it to that. What is no
+        image has a dense network.
     """
 
     name: str
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     likelihood: str = 'bernoulli'
     num_values: int = 2
     description: str = ''
+    white: int = 255
+    components: int = 1
+    offset: tuple[float, ...] = (0.0,)
+    scale: tuple[float, ...] = (1.0,)
+    network: str = ''
 
     @property
     def title(self) -> str:
         """'x (top half)', or the name alone."""
         return f'{self.name} ({self.description})' if self.description else self.name
 
+    @property
+    def is_image(self) -> bool:
+        return len(self.shape) == 3
+
+    @property
+    def elements(self) -> int:
+        """How many numbers one example has."""
+        return math.prod(self.shape)
+
     def scaled(self, x: Array) -> Array:
-        """Values 0 .. num_values-1 as [0, 1], the input of a network."""
+        """Values 0 .. num_values-1 as [0, 1], as pictures show them."""
         return jnp.asarray(x, jnp.float32) / (self.num_values - 1)
 
 
