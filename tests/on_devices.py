@@ -9,8 +9,9 @@ import sys
 
 
 def main(count, parts, path):
-    # Without the suite's flag: rounding differs more between less optimised programs.
-    os.environ['XLA_FLAGS'] = f'--xla_force_host_platform_device_count={count}'
+    os.environ['XLA_FLAGS'] = (  # the suite's, see conftest
+        f'--xla_force_host_platform_device_count={count} --xla_backend_optimization_level=0'
+    )
     import numpy as np
 
     from mmvae.system import parallel

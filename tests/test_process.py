@@ -1,4 +1,6 @@
 import logging
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,3 +43,14 @@ def test_a_folder_is_held_once_at_a_time(tmp_path):
     with process.lock(tmp_path):
         pass
     assert not process.is_held(tmp_path)
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_asks_for_a_stop_once_and_then_ends_the_process(number):
+    before = signal.getsignal(number)
+    with process.stop_requests() as stop_request:
+        assert stop_request() is None
+        os.kill(os.getpid(), number)
+        assert stop_request() == number
+        assert signal.getsignal(number) == before  # the second is not waited for
+    assert signal.getsignal(number) == before
