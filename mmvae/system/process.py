@@ -26,8 +26,11 @@ _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 
 
 @contextlib.contextmanager
-def lock(workdir: Path, flag: str = '--workdir') -> Iterator[None]:
+def lock(workdir: Path, flag: str = '--workdir', wait: bool = False) -> Iterator[None]:
     """Makes the folder and holds it; the system lets go of it however the process ends.
+
+    Args:
+      wait: whether to wait for another process that holds it.
 
     Raises:
       InputError: another process holds it, or it cannot be written.
@@ -39,7 +42,7 @@ def lock(workdir: Path, flag: str = '--workdir') -> Iterator[None]:
         raise InputError(f'{flag}: {workdir} cannot be written ({error})') from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
             raise InputError(
                 f'{flag}: {workdir} is in use by another process; wait for it, or give '
