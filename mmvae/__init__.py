@@ -17,21 +17,22 @@ Where to begin reading:
 8. run/               `folder`, the folder of a run; `measure`, what each mode does with it
 
 One way through all of it, in the order of the calls: from `--config.objective.free_bits=0.1`, which is
-psi of equation (4.16), to `jax.grad`.
+psi of equation (4.16), to `jax.grad`. psi has no check but that of its field, `real()`.
 
-  launch.parse_flags            ml_collections sets the field of the experiment's nested config
-  launch.dispatch               calls the next three
-    run.folder.resolve          config.parse checks type and range; the owners of names check theirs
-    run.folder.prepare          loads the data
-    run.measure.train           the mode: trains, measures and draws
-      train.train               the loop, on a
-        train._Training         which keeps psi in `hyperparameters`, an argument of the update, and
-                                makes the update (make_feed_and_update, then make_update)
-          parallel.map_update   compiles it for all devices. In it
-            jax.grad            differentiates the inner `loss`: of each example the bounds
-                                (objectives.stream_bounds), their mean over the minibatch and the
-                                devices, and of these means objectives.loss, whose KL goes
-                                through objectives.free_bits: max(psi, KL) of each latent
+  launch.parse_flags              ml_collections sets the field of the experiment's nested config
+  launch.main, dispatch           call the next three, the last by its name in _MODES['train'], the default
+    run.folder.resolve            config.parse checks type and range
+    run.folder.prepare            refuses a folder whose run has another psi; loads the data
+    run.measure.train             trains, measures and draws
+      train.train                 the loop, on a
+        train._Training           which keeps psi in `_hyper`, the last argument of the update, and makes
+                                  the update: make_feed_and_update, then make_update
+        train._Training.update    compiles it for all devices with system.parallel.map_update, and calls it
+          `update` of make_update calls
+            jax.grad              of the `loss` beside it: the bounds of each example
+                                  (objectives.stream_bounds), their mean over the minibatch and the
+                                  devices, and of these means objectives.loss, whose KL goes through
+                                  objectives.free_bits: where psi > 0, max(psi, KL) of each latent
 
 data/:      the data sets, and the streams: training examples that are seen in the same modalities
 optimizer:  the rule of the update, RMSProp with Nesterov momentum
