@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 
 def paint(height, width, channels=3):
     """A smooth image, so that JPEG and resizing keep it: uint8 [H, W, C]."""
-    down, right = np.mgrid[:height, :width] / np.array([height, width])[:, None, None]
+    down, right = (np.mgrid[:height, :width] + 0.5) / np.array([height, width])[:, None, None]
     return np.stack([255 * down, 255 * right, 255 * (1 - down)], -1)[..., :channels].astype(
         np.uint8
     )
