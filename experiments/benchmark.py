@@ -28,7 +28,7 @@ from absl import app, flags, logging
 from experiments import base, coloured_mnist, mnist_ar_cnn_vae, mnist_cnn_vae, mnist_vae
 from mmvae import train
 from mmvae.data import modalities
-from mmvae.data.dataset import DataSet, Split, assign_streams
+from mmvae.data.dataset import DataSet, assign_streams
 from mmvae.data.streams import make_streams
 from mmvae.model import autoregressive
 from mmvae.model.distributions import outputs_per_element
@@ -96,10 +96,10 @@ def random_data(config):
     rng = np.random.default_rng(0)
     made = modalities(config.data)
     images = {m.name: rng.integers(0, 256, (2000, *m.shape), np.uint8) for m in made}
-    split = Split(images, np.zeros(2000, np.uint8), np.arange(2000))
-    names = tuple(images)
-    streams = assign_streams(np.arange(2000), names, config.data.num_pairs)
-    return DataSet(made, dict.fromkeys(('train', 'validation', 'test'), split), streams)
+    names, every = tuple(images), np.arange(2000)
+    streams = assign_streams(every, names, config.data.num_pairs)
+    splits = dict.fromkeys(('train', 'validation', 'test'), dict.fromkeys(names, every))
+    return DataSet(made, images, splits, streams, dict.fromkeys(names, every), {}, every)
 
 
 def measure(config, calls):
@@ -128,12 +128,8 @@ def measure(config, calls):
 
     found = {'update': seconds(whole_update, calls)}
     params = jax.device_get(holder[0].params)
-    rows = {s.name: (s.modalities, s.minibatch(0)) for s in streams}
-    pixels = {
-        name: {m: data.splits['train'].images[m][r] for m in observed}
-        for name, (observed, r) in rows.items()
-    }
-    keys = {name: jax.random.split(jax.random.key(0), len(r)) for name, (_, r) in rows.items()}
+    pixels = {s.name: {m: data.arrays[m][r] for m, r in s.minibatch(0).items()} for s in streams}
+    keys = {s.name: jax.random.split(jax.random.key(0), s.batch_size) for s in streams}
 
     @jax.jit
     def binarise(pixels):
@@ -159,9 +155,7 @@ def measure(config, calls):
         return sum(parallel.map_minibatch(example, piece)(zs[n], x).sum() for n, x in seen.items())
 
     dim = config.model.latent_dim
-    zs = {
-        name: jax.random.normal(jax.random.key(1), (len(r), dim)) for name, (_, r) in rows.items()
-    }
+    zs = {s.name: jax.random.normal(jax.random.key(1), (s.batch_size, dim)) for s in streams}
     # The encoder's input needs no gradient, the decoder's does.
     for name, function, argument, wrt in [
         ('encode', encode, seen, 0),

@@ -18,7 +18,6 @@ Without a joint posterior there is no joint_bound, and joint_iw proposes from th
 mixture of the modalities' posteriors. Each bound and each K-sample number has its own randomness.
 """
 
-import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -30,6 +29,7 @@ import numpy as np
 from mmvae import keys, objectives
 from mmvae.config import Config, EvalConfig
 from mmvae.data import DataSet
+from mmvae.data.dataset import Rows, count
 from mmvae.model.vae import MultimodalVAE, observe
 from mmvae.system import parallel
 from mmvae.system.metrics import Means
@@ -40,29 +40,38 @@ class Examples(NamedTuple):
     """Examples to evaluate.
 
     Attributes:
-      images: modality name -> uint8 [N, H, W, C].
+      arrays: modality name -> array, of which some rows are these examples.
+      rows: modality name -> the row of each example, [N].
       index: of each in its split, [N]; its randomness is folded from it.
     """
 
-    images: Mapping[str, np.ndarray]
+    arrays: Mapping[str, np.ndarray]
+    rows: Rows
     index: np.ndarray
 
+    def values(self) -> dict[str, np.ndarray]:
+        """Modality name -> [N, ...], gathered from the arrays."""
+        return {name: self.arrays[name][rows] for name, rows in self.rows.items()}
 
-def examples_of(data: DataSet, split: str, rows: np.ndarray | None = None) -> Examples:
-    images = data.splits[split].images
-    rows = np.arange(len(data.splits[split].labels)) if rows is None else rows
-    return Examples({name: a[rows] for name, a in images.items()}, rows)
+
+def examples_of(data: DataSet, split: str, index: np.ndarray | None = None) -> Examples:
+    rows = data.splits[split]
+    return some_rows(Examples(data.arrays, rows, np.arange(count(rows))), index)
 
 
 def some_of(examples: Examples, most: int) -> Examples:
     """At most so many (0: all), spread over the examples, whose order may mean something."""
     n = len(examples.index)
-    count = min(most or n, n)
-    return some_rows(examples, np.arange(count) * n // count)
+    size = min(most or n, n)
+    return some_rows(examples, np.arange(size) * n // size)
 
 
-def some_rows(examples: Examples, rows: np.ndarray | slice) -> Examples:
-    return jax.tree.map(operator.itemgetter(rows), examples)
+def some_rows(examples: Examples, which: np.ndarray | slice | None) -> Examples:
+    """Those of the examples at some places; None for all."""
+    if which is None:
+        return examples
+    rows = {name: rows[which] for name, rows in examples.rows.items()}
+    return examples._replace(rows=rows, index=examples.index[which])
 
 
 def tracked_examples(data: DataSet, config: EvalConfig) -> dict[str, Examples]:
@@ -71,9 +80,13 @@ def tracked_examples(data: DataSet, config: EvalConfig) -> dict[str, Examples]:
     The training examples are pairs, where there are pairs: what they gain on the validation
     set is overfitting.
     """
-    train = next(rows for rows in data.streams.values() if len(rows))
+    stream = next(rows for rows in data.streams.values() if count(rows))
+    complete = zip(*(data.splits['train'][name].tolist() for name in stream), strict=True)
+    place = {row: i for i, row in enumerate(complete)}
+    rows = zip(*(rows[: config.train_examples].tolist() for rows in stream.values()), strict=True)
+    index = np.array([place[row] for row in rows if row in place], int)
     return {
-        'train': examples_of(data, 'train', train[: config.train_examples]),
+        'train': examples_of(data, 'train', index),
         'validation': some_of(examples_of(data, 'validation'), config.validation_examples),
     }
 
@@ -172,10 +185,10 @@ class Evaluator:
             x = observe(self._model.modalities, pixels, key)
             return nn.apply(function, self._model)({'params': params}, x, key, *more)
 
-        def batch(replicated, examples: Examples):
+        def batch(replicated, examples):
             params, key, *more = replicated
             mapped = jax.vmap(lambda pixels, index: example(params, key, pixels, index, *more))
-            return mapped(examples.images, examples.index)
+            return mapped(*examples)
 
         return parallel.map_examples(batch)
 
@@ -227,8 +240,10 @@ class Evaluator:
         """K, rounded up so that a mixture takes equally many samples of each component."""
         return -(-self._config.iw_samples // self._mixture) * self._mixture
 
-    def _batches(self, examples: Examples) -> Iterator[tuple[Examples, int]]:
+    def _batches(self, examples: Examples) -> Iterator[tuple[tuple[dict[str, Array], Array], int]]:
         """Batches of one size, split over devices, and how many of each are examples.
+
+        A batch is the values of each modality and the index of each example.
 
         The last is padded with copies of its first example, which `_read` drops.
         """
@@ -238,7 +253,8 @@ class Evaluator:
         for start in range(0, n, size):
             rows = np.arange(start, start + size)
             rows = np.where(rows < n, rows, start).reshape(devices, -1)
-            yield parallel.split(some_rows(examples, rows)), min(size, n - start)
+            batch = some_rows(examples, rows)
+            yield parallel.split((batch.values(), batch.index)), min(size, n - start)
 
 
 def _read(results: dict[str, Array], valid: int) -> dict[str, np.ndarray]:
@@ -271,8 +287,8 @@ def latents(
     encode = jax.jit(jax.vmap(of_example, in_axes=(None, 0, 0)))
     parts = []
     for start in range(0, len(examples.index), batch_size):
-        batch = slice(start, start + batch_size)
-        parts.append(jax.device_get(encode(params, *some_rows(examples, batch))))
+        batch = some_rows(examples, slice(start, start + batch_size))
+        parts.append(jax.device_get(encode(params, batch.values(), batch.index)))
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 

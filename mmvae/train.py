@@ -71,7 +71,7 @@ def hyperparameters(config: Config) -> Hyper:
 
 
 def initial_state(config: Config, model: MultimodalVAE, pixels: Observed) -> TrainState:
-    """Step 0, with parameters initialised from uint8 pixels, name -> [B, H, W, C]."""
+    """Step 0, with parameters initialised from values of the data, name -> [B, ...]."""
     key = keys.fold(jax.random.key(config.seed), keys.INITIALISE)
     size = len(next(iter(pixels.values())))
     example_keys = jax.vmap(lambda i: keys.fold(key, keys.BINARISE, i))(jnp.arange(size))
@@ -101,7 +101,7 @@ def make_update(
 
     Args:
       optimizer: makes the optimiser of a learning rate and a step, which are traced.
-      fetch: the feed's, from (constants, minibatch) to uint8 pixels by stream and modality.
+      fetch: the feed's, from (constants, minibatch) to values by stream and modality.
       kl_warmup: updates in which the weight of the KL rises from 0 to 1.
 
     The metrics are means over the global minibatch, in nats: `loss`, what is minimised,

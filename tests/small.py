@@ -12,7 +12,7 @@ from mmvae import config as config_module
 from mmvae import data as data_sets
 from mmvae import objectives
 from mmvae.config import ModelConfig
-from mmvae.data.dataset import DataSet, Split, assign_streams
+from mmvae.data.dataset import DataSet, assign_streams
 from mmvae.model.vae import MultimodalVAE, init_params
 from mmvae.types import Modality
 
@@ -57,16 +57,18 @@ def make_images(modalities, count, seed=0):
 
 
 def make_data(modalities=BINARY, num_train=24, num_pairs=8):
-    splits = {
-        name: Split(
-            make_images(modalities, count, seed), np.zeros(count, np.uint8), np.arange(count)
-        )
-        for seed, (name, count) in enumerate(
-            {'train': num_train, 'validation': 10, 'test': 13}.items()
-        )
-    }
-    names = tuple(m.name for m in modalities)
-    return DataSet(modalities, splits, assign_streams(np.arange(num_train), names, num_pairs))
+    sizes = {'train': num_train, 'validation': 10, 'test': 13}
+    parts = [make_images(modalities, size, seed) for seed, size in enumerate(sizes.values())]
+    arrays = {m.name: np.concatenate([part[m.name] for part in parts]) for m in modalities}
+    every = np.arange(sum(sizes.values()))
+    rows = np.split(every, np.cumsum([*sizes.values()])[:-1])
+    return DataSet(
+        modalities, arrays,
+        splits={name: dict.fromkeys(arrays, r) for name, r in zip(sizes, rows, strict=True)},
+        streams=assign_streams(np.arange(num_train), tuple(arrays), num_pairs),
+        ids=dict.fromkeys(arrays, every), labels={'digit': np.zeros(len(every), np.uint8)},
+        id_names=every,
+    )  # fmt: skip
 
 
 @functools.cache

@@ -21,7 +21,7 @@ def data():
 @pytest.mark.parametrize('edge_colours', ['separate', 'mixed'])
 def test_edges_are_sobels_of_the_flat_digit(data, edge_colours):
     digits = data_sets.load(dataclasses.replace(CONFIG, view='whole'), None)
-    digits = digits.splits['test'].images['x'][:30, ..., 0]
+    digits = digits.arrays['x'][:30, ..., 0]
     colours = np.arange(30) % 3
     made = coloured_mnist.edges(digits, colours, edge_colours)
     for digit, colour, ours in zip(digits, colours, made, strict=True):
@@ -46,10 +46,11 @@ def test_the_mixed_construction_gives_the_authors_colour():
 
 
 def test_digits_are_flat_and_the_colours_are_one_to_one(data):
-    for split in data.splits.values():
-        x, y = split.images['x'], split.images['y']
+    for rows in data.splits.values():
+        x, y = data.arrays['x'][rows['x']], data.arrays['y'][rows['y']]
         colours = coloured_mnist.colour_of(x, 'x')
         np.testing.assert_array_equal(coloured_mnist.colour_of(y, 'y'), colours)
+        np.testing.assert_array_equal(data.labels_of('colour', 'x', rows['x']), colours)
         assert len(np.unique(x.reshape(-1, 3), axis=0)) == 4  # with black
         assert min(np.bincount(colours)) > 0.25 * len(colours)
 
@@ -61,20 +62,20 @@ def test_the_digits_asked_for_are_those_of_all_with_their_colours():
     some = data_sets.load(asked, None)
     seen = {'train': range(8), 'validation': range(8), 'test': (8, 9)}
     for name, digits in seen.items():
-        kept = np.isin(data.splits[name].labels, digits)
-        np.testing.assert_array_equal(some.splits[name].labels, data.splits[name].labels[kept])
         for m in ('x', 'y'):
-            expected = data.splits[name].images[m][kept]
-            np.testing.assert_array_equal(some.splits[name].images[m], expected)
-    rows = np.sort(np.concatenate(list(some.streams.values())))
+            rows, all_rows = some.splits[name][m], data.splits[name][m]
+            kept = all_rows[np.isin(data.labels_of('digit', m, all_rows), digits)]
+            for label in ('digit', 'colour'):
+                expected = data.labels_of(label, m, kept)
+                np.testing.assert_array_equal(some.labels_of(label, m, rows), expected)
+            np.testing.assert_array_equal(some.arrays[m][rows], data.arrays[m][kept])
+    rows = np.sort(np.concatenate([next(iter(r.values())) for r in some.streams.values()]))
     np.testing.assert_array_equal(rows, np.arange(3200))
 
 
 def test_colours_are_drawn_from_the_data_seed(data):
     again = data_sets.load(CONFIG, None)
     other = data_sets.load(dataclasses.replace(CONFIG, seed=1), None)
-    np.testing.assert_array_equal(again.splits['test'].images['y'], data.splits['test'].images['y'])
-    first, second = (
-        coloured_mnist.colour_of(d.splits['test'].images['x'], 'x') for d in (data, other)
-    )
+    np.testing.assert_array_equal(again.arrays['y'], data.arrays['y'])
+    first, second = (coloured_mnist.colour_of(d.arrays['x'], 'x') for d in (data, other))
     assert 0.5 < np.mean(first != second) < 0.85  # two thirds of independent colours differ

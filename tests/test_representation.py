@@ -5,7 +5,7 @@ import pytest
 
 from mmvae import evaluate
 from mmvae.analysis import representation
-from mmvae.data.dataset import DataSet, Split, assign_streams
+from mmvae.data.dataset import DataSet, assign_streams
 from mmvae.types import InputError, Modality
 from tests import small
 
@@ -15,14 +15,22 @@ MODALITIES = (Modality('x', (4, 4, 1)), Modality('y', (4, 4, 1)))
 def make_data(test_digits=(0, 1, 2)):
     """Three classes: x has a bright row for each, y a bright column."""
     rng = np.random.default_rng(0)
-    splits = {}
+    parts, splits, start = [], {}, 0
     for name, count, digits in [('train', 300, (0, 1, 2)), ('validation', 6, (0, 1, 2)),
                                 ('test', 60, test_digits)]:  # fmt: skip
         labels = rng.choice(digits, count).astype(np.uint8)
         x = rng.integers(0, 90, (count, 4, 4, 1)).astype(np.uint8)
         x[np.arange(count), labels % 4] = 255
-        splits[name] = Split({'x': x, 'y': x.swapaxes(1, 2)}, labels, np.arange(count))
-    return DataSet(MODALITIES, splits, assign_streams(np.arange(300), ('x', 'y'), 20))
+        parts.append((x, labels))
+        splits[name] = dict.fromkeys('xy', np.arange(start, start + count))
+        start += count
+    x, labels = map(np.concatenate, zip(*parts, strict=True))
+    streams = assign_streams(np.arange(300), ('x', 'y'), 20)
+    every = np.arange(start)
+    return DataSet(
+        MODALITIES, {'x': x, 'y': x.swapaxes(1, 2)}, splits, streams, dict.fromkeys('xy', every),
+        {'digit': labels}, every,
+    )  # fmt: skip
 
 
 def test_accuracies_are_of_what_was_trained_on_and_tested_on(monkeypatch):
@@ -32,7 +40,7 @@ def test_accuracies_are_of_what_was_trained_on_and_tested_on(monkeypatch):
         """Latents that x tells all about and y nothing."""
         fitted.append(len(examples.index))
         found = {}
-        for name, images in examples.images.items():
+        for name, images in examples.values().items():
             rows = images[..., 0].max(2 if name == 'x' else 1) == 255
             known = rows if name == 'x' else np.zeros_like(rows)
             found |= {f'mean_{name}': np.float32(known), f'sample_{name}': np.float32(known)}

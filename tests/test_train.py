@@ -112,11 +112,11 @@ def test_free_bits_are_of_the_minibatch_mean(joint):
     _, floored = joint.run(joint_weight=jnp.float32(0.0), free_bits=jnp.float32(psi))
     mean_first = mean_last = 0.0
     for name in ('x', 'y'):
-        rows = next(joint.feed.minibatches(0))[name].ravel()
+        rows = next(joint.feed.minibatches(0))[name][name].ravel()
         root = keys.fold(jax.random.key(joint.config.seed), keys.TRAIN, 0, 1 + (name == 'y'))
 
         def kl(row, place, name=name, root=root):
-            pixels = {name: DATA.splits['train'].images[name][row]}
+            pixels = {name: DATA.arrays[name][row]}
             x = observe(DATA.modalities, pixels, keys.fold(root, place))
             q = joint.model.apply({'params': joint.initial.params}, x, method='encode')
             return distributions.kl(q, joint.model.prior())
@@ -422,8 +422,8 @@ def test_a_stop_does_not_save_parameters_that_are_not_finite(tmp_path, monkeypat
 def test_fewer_than_8_different_examples_to_initialise_from_are_refused(images):
     data = small.make_data(num_train=7 if images == 'few' else 24, num_pairs=4)
     if images == 'alike':
-        for a in data.splits['train'].images.values():
-            a[7:] = a[0]
+        for a in data.arrays.values():
+            a[7:24] = a[0]
     with pytest.raises(InputError, match=r'data.limit: 0 given; [4-7] different .* of x'):
         train.initial_pixels(small.make_config(), data)
 

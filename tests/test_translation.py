@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mmvae import data as data_sets
-from mmvae import keys
+from mmvae import evaluate, keys
 from mmvae.analysis import translation
 from mmvae.data import coloured_mnist
 from mmvae.model.vae import observe
@@ -155,11 +155,12 @@ class Translator:
 def test_translations_that_are_the_real_images_have_their_quality(monkeypatch):
     config = small.make_config(data__view='coloured', data__limit=500).data
     data = data_sets.load(config, None)
+    test = evaluate.examples_of(data, 'test').values()
 
     def perfect(model, params, images, example_keys, source, target, num_samples, batch_size):
-        rows = {a.tobytes(): i for i, a in enumerate(data.splits['test'].images[source])}
+        rows = {a.tobytes(): i for i, a in enumerate(test[source])}
         places = [rows[image.tobytes()] for image in images]
-        real = np.float32(data.splits['test'].images[target][places])
+        real = np.float32(test[target][places])
         return translation.Translation(images, np.stack([real] * num_samples, 1), real, 0 * real)
 
     monkeypatch.setattr(translation, 'translate', perfect)

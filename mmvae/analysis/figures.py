@@ -51,7 +51,7 @@ def draw(
     test_key = keys.evaluation_key(seed, 'test')
     seen = jax.vmap(
         lambda pixels, i: observe(model.modalities, pixels, keys.fold(test_key, i))
-    )(examples.images, examples.index)  # fmt: skip
+    )(examples.values(), examples.index)  # fmt: skip
     key = keys.fold(jax.random.key(seed), keys.FIGURES, list(FIGURES).index(name))
     path = folder / f'{name}.png'
     _save(path, FIGURES[name](model, params, seen, key))

@@ -50,13 +50,14 @@ def classify(
         raise InputError(
             f'--mode=represent: the modalities are {shapes}; wanted: several of one shape'
         )
-    split = data.splits['test']
+    test_rows = data.splits['test'][names[0]]
+    test_labels = data.labels_of('digit', names[0], test_rows)
     rows_of = {}  # those that each classifier learns from
     for source in names:
-        unpaired = data.streams.get((source,), ())
-        rows_of[source] = np.sort(unpaired if len(unpaired) else data.streams[names])
-        labels = data.splits['train'].labels[rows_of[source]]
-        if unseen := sorted({*split.labels.tolist()} - {*labels.tolist()}):
+        unpaired = data.streams.get((source,), {source: ()})[source]
+        rows_of[source] = np.sort(unpaired if len(unpaired) else data.streams[names][source])
+        labels = data.labels_of('digit', source, rows_of[source])
+        if unseen := sorted({*test_labels.tolist()} - {*labels.tolist()}):
             raise InputError(
                 f'--mode=represent: the digits {", ".join(map(str, unseen))} are tested on, and '
                 f'the classifier of {source} has not seen them; wanted: a run with more training '
@@ -65,20 +66,20 @@ def classify(
     test = _representations(model, params, evaluate.examples_of(data, 'test'), 'test', seed,
                             batch_size)  # fmt: skip
     rows = []
-    for source, index in rows_of.items():
-        examples = Examples({source: data.splits['train'].images[source][index]}, index)
+    for source, source_rows in rows_of.items():
+        examples = Examples(data.arrays, {source: source_rows}, source_rows)
         train = _representations(model, params, examples, 'train', seed, batch_size)
-        labels = data.splits['train'].labels[index]
+        labels = data.labels_of('digit', source, source_rows)
         for method, kind, make, seeds in _METHODS:
             classifiers = [fit(make(s), train[kind][source], labels) for s in range(seeds)]
             for target in names:
                 guessed = [c.predict(test[kind][target]) for c in classifiers]
-                accuracies = np.mean(np.array(guessed) == split.labels, axis=1)
+                accuracies = np.mean(np.array(guessed) == test_labels, axis=1)
                 rows.append({
                     'train': source, 'test': target, 'method': method,
                     'accuracy': float(np.mean(accuracies)),
                     'std': float(np.std(accuracies, ddof=1)) if seeds > 1 else None,
-                    'n': len(split.labels), 'num_train': len(labels),
+                    'n': len(test_labels), 'num_train': len(labels),
                 })  # fmt: skip
                 accuracy = rows[-1]['accuracy']
                 _log.info('%s of %s, tested on %s: %.4f', method, source, target, accuracy)
@@ -131,7 +132,9 @@ def _representations(
     key = keys.evaluation_key(seed, split)
     latents = evaluate.latents(model, params, examples, key, batch_size)
     return {
-        'pixels': {n: np.float32(a.reshape(len(a), -1) / 255) for n, a in examples.images.items()},
-        'means': {n: latents[f'mean_{n}'] for n in examples.images},
-        'samples': {n: latents[f'sample_{n}'] for n in examples.images},
+        'pixels': {
+            n: np.float32(a.reshape(len(a), -1) / 255) for n, a in examples.values().items()
+        },
+        'means': {n: latents[f'mean_{n}'] for n in examples.rows},
+        'samples': {n: latents[f'sample_{n}'] for n in examples.rows},
     }

@@ -171,7 +171,7 @@ def quality(
     if num_samples < 2:
         raise InputError(f'--num_samples: {num_samples} given; allowed: 2 or more, to be compared')
     test = some_of(examples_of(data, 'test'), num_examples)
-    labels = data.splits['test'].labels[test.index]
+    images = test.values()
     test_key = keys.evaluation_key(seed, 'test')
     example_keys = jax.vmap(functools.partial(keys.fold, test_key))(test.index)
 
@@ -180,11 +180,12 @@ def quality(
 
     rows = []
     for target in model.names:
-        modality, real = model.modality(target), test.images[target] / 255.0
+        modality, real = model.modality(target), images[target] / 255.0
+        labels = data.labels_of('digit', target, test.rows[target])
         classifier = _digit_classifier(classified, target)
         for source in [name for name in model.names if name != target]:
             translated = translate(
-                model, params, test.images[source], example_keys, source, target, num_samples,
+                model, params, images[source], example_keys, source, target, num_samples,
                 batch_size,
             )  # fmt: skip
             samples = np.asarray(modality.scaled(translated.samples))
@@ -198,7 +199,7 @@ def quality(
                 'sharpness_real': _sharpness(real),
             }
             if modality.shape[-1] == 3:
-                right = coloured_mnist.colour_of(test.images[target], target)
+                right = coloured_mnist.colour_of(images[target], target)
                 colours = coloured_mnist.colour_of(flat, target)
                 measured['colour'] = per_input(colours == np.repeat(right, num_samples))
             means = Means()
@@ -223,8 +224,8 @@ def _digit_classifier(data: DataSet, name: str) -> Any:
 
     train = some_of(examples_of(data, 'train'), 10000)
     classifier = MLPClassifier((200,), max_iter=30, random_state=0)
-    pixels = _brightness(train.images[name] / 255.0)
-    return fit(classifier, pixels, data.splits['train'].labels[train.index])
+    pixels = _brightness(train.values()[name] / 255.0)
+    return fit(classifier, pixels, data.labels_of('digit', name, train.rows[name]))
 
 
 def _brightness(images: np.ndarray) -> np.ndarray:

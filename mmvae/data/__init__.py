@@ -1,4 +1,4 @@
-"""Data sets as uint8 arrays by split, who is paired with whom, and minibatches.
+"""Data sets: arrays of modalities, who is paired with whom, and minibatches.
 
 `load` looks the data set up by its name; `modalities` says what it has without reading it.
 """
@@ -11,11 +11,11 @@ from typing import NamedTuple
 from mmvae.config import BatchConfig, DataConfig, require, require_known
 from mmvae.data import mnist
 from mmvae.data.coloured_mnist import EDGE_COLOURS
-from mmvae.data.dataset import UNPAIRED, DataSet, Split, check_values
+from mmvae.data.dataset import UNPAIRED, DataSet, check_values
 from mmvae.data.streams import FEEDS
 from mmvae.data.views import VIEWS, modalities
 
-__all__ = ['LOADERS', 'DataSet', 'Split', 'check', 'check_counts', 'load', 'modalities']
+__all__ = ['LOADERS', 'DataSet', 'check', 'check_counts', 'load', 'modalities']
 
 
 class Loader(NamedTuple):

@@ -1,4 +1,4 @@
-"""A data set: arrays by split and modality, and which training examples are seen in what."""
+"""A data set: an array of each modality, and the rows of them that are examples."""
 
 from typing import NamedTuple
 
@@ -6,33 +6,47 @@ import numpy as np
 
 from mmvae.types import InputError, Modality
 
-
-class Split(NamedTuple):
-    """Examples of one split.
-
-    Attributes:
-      images: modality name -> uint8 [N, H, W, C].
-      labels: uint8 [N], never read by training.
-      source: where each example stands in the source's own order, [N].
-    """
-
-    images: dict[str, np.ndarray]
-    labels: np.ndarray
-    source: np.ndarray
+Rows = dict[str, np.ndarray]  # modality -> rows of its array, [n]: n examples
 
 
 class DataSet(NamedTuple):
-    """What training and evaluation read.
+    """What training and evaluation read: any number of modalities, of any length each.
+
+    Nothing is copied, or filled in where a modality is missing: examples are rows of the arrays, and
+    one row may be in several.
 
     Attributes:
       modalities: in their order.
-      splits: 'train', 'validation' and 'test'.
-      streams: observed modalities -> indices into the training split.
+      arrays: modality -> [N_m, ...], the values of the data; may be memory-mapped.
+      splits: 'train', 'validation' and 'test' -> complete examples. Those of 'train' are complete
+        whether they are trained on as such or not.
+      streams: observed modalities -> the training examples seen in them: all (the pairs) first.
+      ids: modality -> whole numbers [N_m]: array rows of equal id belong together.
+      labels: name -> a whole number for each id, -1 where it is unknown; never read by training.
+      id_names: what each id is called, for example its place in the source.
     """
 
     modalities: tuple[Modality, ...]
-    splits: dict[str, Split]
-    streams: dict[tuple[str, ...], np.ndarray]
+    arrays: dict[str, np.ndarray]
+    splits: dict[str, Rows]
+    streams: dict[tuple[str, ...], Rows]
+    ids: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray]
+    id_names: np.ndarray
+
+    def labels_of(self, name: str, modality: str, rows: np.ndarray) -> np.ndarray:
+        """The labels of some rows of a modality's array."""
+        return self.labels[name][self.ids[modality][rows]]
+
+    def training_rows(self, modality: str) -> np.ndarray:
+        """Every row of a modality's array that is of the training part, once, in order."""
+        every = [self.splits['train'], *self.streams.values()]
+        return np.unique(np.concatenate([rows[modality] for rows in every if modality in rows]))
+
+
+def count(rows: Rows) -> int:
+    """How many examples these are."""
+    return len(next(iter(rows.values())))
 
 
 def check_values(data: DataSet) -> DataSet:
@@ -45,14 +59,13 @@ def check_values(data: DataSet) -> DataSet:
     for modality in data.modalities:
         name, is_binary = modality.name, modality.likelihood == 'bernoulli'
         greatest = 255 if is_binary else modality.num_values - 1
-        arrays = [split.images[name] for split in data.splits.values()]
-        for split, array in zip(data.splits, arrays, strict=True):
-            if array.dtype != np.uint8 or array.shape[1:] != modality.shape:
-                raise InputError(
-                    f'{split} examples of {name}: {array.dtype} of shape {array.shape[1:]} given; '
-                    f'allowed: uint8 of shape {modality.shape}, values 0 to {greatest}'
-                )
-        seen = max(int(array.max(initial=0)) for array in arrays)
+        array = data.arrays[name]
+        if array.dtype != np.uint8 or array.shape[1:] != modality.shape:
+            raise InputError(
+                f'examples of {name}: {array.dtype} of shape {array.shape[1:]} given; '
+                f'allowed: uint8 of shape {modality.shape}, values 0 to {greatest}'
+            )
+        seen = int(array.max(initial=0))
         if seen > greatest:
             raise InputError(f'values of {name}: {seen} given; allowed: 0 to {greatest}')
         if is_binary and seen == 1:
@@ -78,11 +91,11 @@ def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def assign_streams(
     order: np.ndarray, names: tuple[str, ...], num_pairs: int, unpaired: str = 'rest'
-) -> dict[tuple[str, ...], np.ndarray]:
+) -> dict[tuple[str, ...], Rows]:
     """Which training examples are seen in which modalities.
 
     Args:
-      order: the examples in the order in which they are dealt out, [N].
+      order: the examples in the order in which they are dealt out, [N]: rows of every array.
       names: the modalities.
       num_pairs: the first so many are seen complete.
       unpaired: 'rest' splits the others evenly into those seen in the first modality only, in
@@ -90,13 +103,14 @@ def assign_streams(
         examples, the pairs among them, whatever their number.
 
     Returns:
-      Observed modalities -> indices: all of them (the pairs) first, then each by itself.
+      Observed modalities -> rows: all of them (the pairs) first, then each by itself.
       One modality has a single stream, of all examples.
     """
     if len(names) == 1:
-        return {names: order}
+        return {names: {names[0]: order}}
     if unpaired == 'all':
         parts = [order] * len(names)
     else:
         parts = np.array_split(order[num_pairs:], len(names))
-    return {names: order[:num_pairs], **{(n,): p for n, p in zip(names, parts, strict=True)}}
+    pairs = dict.fromkeys(names, order[:num_pairs])
+    return {names: pairs, **{(n,): {n: part} for n, part in zip(names, parts, strict=True)}}

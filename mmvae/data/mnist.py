@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mmvae.config import DataConfig
-from mmvae.data.dataset import DataSet, Split, assign_streams, balanced_order
+from mmvae.data.dataset import DataSet, assign_streams, balanced_order
 from mmvae.data.views import modalities, view
 from mmvae.types import InputError
 
@@ -54,20 +54,30 @@ def _make(
     config: DataConfig, digits: Sequence[Digits], make_order: Callable[[int], np.ndarray]
 ) -> DataSet:
     """The view of the digits asked for; `make_order(N)` is the order that pairs are dealt in."""
-    splits = {}
-    classes = {'train': config.train_digits, 'validation': config.train_digits,
-               'test': config.test_digits}  # fmt: skip
-    for number, (name, kept) in enumerate(classes.items()):
+    kept = {'train': config.train_digits, 'validation': config.train_digits,
+            'test': config.test_digits}  # fmt: skip
+    parts = []
+    for number, classes in enumerate(kept.values()):
         images, labels, source = digits[number]
         # An example's colour does not depend on which others are asked for.
         colours = np.random.default_rng([config.seed, number, 2]).integers(3, size=len(labels))
-        (rows,) = np.nonzero(np.isin(labels, kept or range(10)))
+        (rows,) = np.nonzero(np.isin(labels, classes or range(10)))
         rows = rows[: config.limit or None]
-        splits[name] = Split(view(config, images[rows], colours[rows]), labels[rows], source[rows])
-    order = make_order(len(splits['train'].labels))
-    names = tuple(splits['train'].images)
-    streams = assign_streams(order, names, config.num_pairs, config.unpaired)
-    return DataSet(modalities(config), splits, streams)
+        parts.append((images[rows], labels[rows], source[rows], colours[rows]))
+    images, labels, source, colours = map(np.concatenate, zip(*parts, strict=True))
+    arrays = view(config, images, colours)
+    ends = np.cumsum([len(part[1]) for part in parts])
+    rows = np.split(np.arange(len(labels)), ends[:-1])
+    return DataSet(
+        modalities(config), arrays,
+        splits={name: dict.fromkeys(arrays, r) for name, r in zip(kept, rows, strict=True)},
+        streams=assign_streams(
+            make_order(ends[0]), tuple(arrays), config.num_pairs, config.unpaired
+        ),
+        ids=dict.fromkeys(arrays, np.arange(len(labels))),
+        labels={'digit': labels} | ({'colour': colours} if config.view == 'coloured' else {}),
+        id_names=source,
+    )  # fmt: skip
 
 
 @functools.cache

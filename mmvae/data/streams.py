@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmvae.config import BatchConfig, Config
-from mmvae.data.dataset import DataSet
+from mmvae.data.dataset import DataSet, Rows, count
 from mmvae.types import Array, InputError
 
 PAIRED = 'paired'
@@ -29,7 +29,7 @@ class Stream(NamedTuple):
       name: 'paired', or the one modality's name.
       number: tells this stream's randomness from the others'.
       modalities: the names observed.
-      indices: into the training split, [N].
+      rows: of the data set's arrays.
       batch_size: over all devices.
       seed: of the order.
     """
@@ -37,23 +37,23 @@ class Stream(NamedTuple):
     name: str
     number: int
     modalities: tuple[str, ...]
-    indices: np.ndarray
+    rows: Rows
     batch_size: int
     seed: int
 
-    def minibatch(self, step: int) -> np.ndarray:
-        """Indices of the examples of update `step` (from 0), [batch_size].
+    def minibatch(self, step: int) -> Rows:
+        """The rows of the examples of update `step` (from 0), [batch_size].
 
         A minibatch that reaches the end of an epoch runs on into the next.
         """
-        n = len(self.indices)
+        n = count(self.rows)
         positions = step * self.batch_size + np.arange(self.batch_size)
         epochs, places = positions // n, positions % n
         chosen = np.empty(self.batch_size, np.int32)
         for epoch in np.unique(epochs):
             order = _permutation(self.seed, self.number, int(epoch), n)
-            chosen[epochs == epoch] = self.indices[order[places[epochs == epoch]]]
-        return chosen
+            chosen[epochs == epoch] = order[places[epochs == epoch]]
+        return {m: np.int32(self.rows[m][chosen]) for m in self.modalities}
 
 
 @functools.lru_cache(maxsize=16)
@@ -65,14 +65,14 @@ def _permutation(seed: int, number: int, epoch: int, n: int) -> np.ndarray:
 def make_streams(data: DataSet, batch: BatchConfig, seed: int) -> list[Stream]:
     """The streams that have examples and a batch size; the others cost nothing."""
     streams = []
-    for number, (observed, indices) in enumerate(data.streams.items()):
+    for number, (observed, rows) in enumerate(data.streams.items()):
         if len(observed) > 1:
             name, size = PAIRED, batch.paired
         else:
             (name,) = observed
             size = batch.of(name)
-        if size and len(indices):
-            streams.append(Stream(name, number, observed, indices, size, seed))
+        if size and count(rows):
+            streams.append(Stream(name, number, observed, rows, size, seed))
     return streams
 
 
@@ -83,28 +83,28 @@ def initial_rows(data: DataSet, seed: int, size: int) -> dict[str, np.ndarray]:
     examples seen in that modality only: initialisation asks for the statistics of each
     modality, not that they belong together.
     """
-    rows = {}
+    first_rows = {}
     for modality in data.modalities:
         seen = [
-            indices[_permutation(seed, number, 0, len(indices))]
-            for number, (observed, indices) in enumerate(data.streams.items())
-            if modality.name in observed
+            rows[modality.name][_permutation(seed, number, 0, count(rows))]
+            for number, rows in enumerate(data.streams.values())
+            if modality.name in rows
         ]
         first = np.concatenate(seen)
         _, places = np.unique(first, return_index=True)  # a pair may be seen alone as well
-        rows[modality.name] = first[np.sort(places)][:size]
-    size = min(map(len, rows.values()))
-    return {name: r[:size] for name, r in rows.items()}
+        first_rows[modality.name] = first[np.sort(places)][:size]
+    size = min(map(len, first_rows.values()))
+    return {name: rows[:size] for name, rows in first_rows.items()}
 
 
 def initial_pixels(config: Config, data: DataSet) -> dict[str, np.ndarray]:
-    """Real training examples to initialise from, modality name -> uint8 [B, H, W, C].
+    """Real training examples to initialise from, modality name -> [B, ...].
 
     Raises:
       InputError: too few differ, and layers would be scaled by their accidental spread.
     """
     rows = initial_rows(data, config.data.seed, INITIAL_EXAMPLES)
-    pixels = {name: data.splits['train'].images[name][r] for name, r in rows.items()}
+    pixels = {name: data.arrays[name][r] for name, r in rows.items()}
     for name, images in pixels.items():
         different = len(np.unique(images.reshape(len(images), -1), axis=0))
         if different < LEAST_EXAMPLES:
@@ -117,25 +117,28 @@ def initial_pixels(config: Config, data: DataSet) -> dict[str, np.ndarray]:
 
 
 class ResidentFeed:
-    """The training arrays live on the devices and the update gathers from them.
+    """The arrays live on the devices and the update gathers from them.
 
     A feed has three parts: `constants`, placed once; `minibatches(first)`, on the host; and
     `fetch(constants, minibatch)`, inside the compiled update. All feeds give the same bytes.
     """
 
     def __init__(self, data: DataSet, streams: list[Stream], num_devices: int):
-        self.constants: Mapping[str, np.ndarray] = data.splits['train'].images
+        self.constants: Mapping[str, np.ndarray] = data.arrays
         self._streams, self._num_devices = streams, num_devices
 
-    def minibatches(self, first: int) -> Iterator[dict[str, np.ndarray]]:
-        """From update `first` on: stream name -> indices, [devices, batch_size / devices]."""
+    def minibatches(self, first: int) -> Iterator[dict[str, Rows]]:
+        """From update `first` on: stream name -> modality -> rows, [devices, batch_size / devices]."""
         for step in itertools.count(first):
-            yield {s.name: s.minibatch(step).reshape(self._num_devices, -1) for s in self._streams}
+            yield {
+                s.name: {m: r.reshape(self._num_devices, -1) for m, r in s.minibatch(step).items()}
+                for s in self._streams
+            }
 
     def fetch(self, constants: Mapping[str, Array], minibatch: Any) -> dict[str, dict[str, Array]]:
-        """Stream name -> modality name -> uint8 [batch_size / devices, H, W, C]."""
+        """Stream name -> modality name -> values, [batch_size / devices, ...]."""
         return {
-            s.name: {m: constants[m][minibatch[s.name]] for m in s.modalities}
+            s.name: {m: constants[m][minibatch[s.name][m]] for m in s.modalities}
             for s in self._streams
         }
 
@@ -146,31 +149,30 @@ class TfdataFeed:
     constants: Mapping[str, np.ndarray] = {}
 
     def __init__(self, data: DataSet, streams: list[Stream], num_devices: int):
-        self._images = data.splits['train'].images
+        self._arrays = data.arrays
         self._streams, self._num_devices = streams, num_devices
 
     def minibatches(self, first: int) -> Iterator[dict[str, dict[str, np.ndarray]]]:
-        """From update `first` on: stream name -> modality name -> uint8 [devices, ..., H, W, C]."""
+        """From update `first` on: stream name -> modality name -> values, [devices, ..., ...]."""
         os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # notes on its own build
         import tensorflow as tf
 
         tf.config.set_visible_devices([], 'GPU')  # JAX's
-        images = {name: tf.constant(a) for name, a in self._images.items()}
+        arrays = {name: tf.constant(a) for name, a in self._arrays.items()}
+        observed = [(s.name, m) for s in self._streams for m in s.modalities]
 
-        def indices(step):
-            return [s.minibatch(int(step)) for s in self._streams]
+        def minibatch(step):
+            return [rows for s in self._streams for rows in s.minibatch(int(step)).values()]
 
         def split(batch, shape):
             return tf.reshape(batch, (self._num_devices, -1, *shape))
 
         def gather(step):
-            rows = tf.numpy_function(indices, [step], [tf.int32] * len(self._streams))
-            return {
-                s.name: {
-                    m: split(tf.gather(images[m], r), images[m].shape[1:]) for m in s.modalities
-                }
-                for s, r in zip(self._streams, rows, strict=True)
-            }
+            rows = tf.numpy_function(minibatch, [step], [tf.int32] * len(observed))
+            batch = {s.name: {} for s in self._streams}
+            for (stream, m), r in zip(observed, rows, strict=True):
+                batch[stream][m] = split(tf.gather(arrays[m], r), arrays[m].shape[1:])
+            return batch
 
         steps = tf.data.Dataset.range(first, 2**62)
         dataset = steps.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -178,7 +180,7 @@ class TfdataFeed:
 
     def fetch(self, constants: Any, minibatch: dict[str, dict[str, Array]]) -> Any:
         del constants
-        return minibatch
+        return {s.name: minibatch[s.name] for s in self._streams}  # in the order of the streams
 
 
 FEEDS = {'resident': ResidentFeed, 'tfdata': TfdataFeed}

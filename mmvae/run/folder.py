@@ -29,6 +29,7 @@ from mmvae import objectives
 from mmvae import train as training
 from mmvae.config import Config, differences, parse
 from mmvae.data import DataSet
+from mmvae.data.dataset import Rows, count
 from mmvae.model import vae
 from mmvae.model.vae import MultimodalVAE
 from mmvae.run import provenance
@@ -145,7 +146,7 @@ def prepare(config: Config, workdir: Path, data_dir: str | None, mode: str = 'tr
     check_folder(config, workdir, measuring=mode != 'train')
     data = data_sets.load(config.data, provenance.data_dir_of(workdir, data_dir))
     names = [m.name for m in data.modalities]
-    data_sets.check_counts(config.data, config.train.batch, names, len(data.splits['train'].labels))
+    data_sets.check_counts(config.data, config.train.batch, names, count(data.splits['train']))
     if not has_begun:
         training.initial_pixels(config, data)  # which refuses too few
     _check_split(workdir, data)
@@ -204,13 +205,21 @@ def _check_split(workdir: Path, data: DataSet) -> None:
 
 
 def _split_arrays(data: DataSet) -> dict[str, np.ndarray]:
-    """Which of the source's examples are where, and a checksum of the images."""
-    arrays, digest = {split: e.source for split, e in data.splits.items()}, hashlib.sha256()
+    """Which ids are where, and a checksum of the values."""
+
+    def names(rows: Rows) -> np.ndarray:
+        name = next(iter(rows))
+        return data.id_names[data.ids[name][rows[name]]]
+
+    arrays, digest = {split: names(rows) for split, rows in data.splits.items()}, hashlib.sha256()
     for observed, rows in data.streams.items():
-        arrays['seen_' + '_'.join(observed)] = arrays['train'][rows]
-    for examples in data.splits.values():
-        for image in examples.images.values():
-            digest.update(np.ascontiguousarray(image).tobytes())
+        arrays['seen_' + '_'.join(observed)] = names(rows)
+    for split, examples in data.splits.items():
+        for name, array in data.arrays.items():
+            is_train = split == 'train'
+            rows = data.training_rows(name) if is_train else np.unique(examples[name])
+            for part in np.split(rows, range(1000, len(rows), 1000)):  # it may be memory-mapped
+                digest.update(array[part].tobytes())
     return {**arrays, 'sha256': np.array(digest.hexdigest())}
 
 

@@ -25,6 +25,7 @@ from mmvae import train as training
 from mmvae.analysis import figures, representation, translation
 from mmvae.config import Config
 from mmvae.data import DataSet
+from mmvae.data.dataset import count
 from mmvae.model.vae import MultimodalVAE
 from mmvae.run import folder as run
 from mmvae.run import provenance, report
@@ -59,8 +60,8 @@ def train(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
             _log.warning('%s cannot be read: the run is measured again', workdir / 'results.json')
         is_trained = run.is_trained(config, results)
         if not is_trained:
-            count, pairs = len(data.splits['train'].labels), config.data.num_pairs
-            _log.info('%d training examples, %d of them pairs; in %s', count, pairs, workdir)
+            size, pairs = count(data.splits['train']), config.data.num_pairs
+            _log.info('%d training examples, %d of them pairs; in %s', size, pairs, workdir)
             run.begin(config, workdir, data, data_dir)
             model, place = run.build_model(config), workdir / 'checkpoints'
             with open_checkpoints(place) as checkpoints, process.stop_requests() as stop_request:
@@ -102,8 +103,8 @@ def _measure(config: Config, workdir: Path, data: DataSet, folder: Path) -> None
     test = evaluate.examples_of(data, 'test')
     fewer = evaluate.some_of(test, config.eval.iw_examples)
     both = [fewer] * (1 + (len(fewer.index) < len(test.index)))  # their bounds, and K samples
-    count = sum(len(e.index) for e in (*tracked.values(), test, *both))
-    with metrics.progress_bar(count, 0, 'examples', 'measuring') as bar:
+    size = sum(len(e.index) for e in (*tracked.values(), test, *both))
+    with metrics.progress_bar(size, 0, 'examples', 'measuring') as bar:
         measured = {
             split: evaluator.bounds(params, split, examples, bar.update).report(samples=1)
             for split, examples in tracked.items()
@@ -139,7 +140,7 @@ def read_curve(workdir: Path, most: int = 200) -> list[dict[str, float]]:
 
 def _draw(config: Config, workdir: Path, data: DataSet, folder: Path) -> None:
     model, params, step = run.restore_best(config, workdir)
-    shown = np.arange(min(100, len(data.splits['test'].labels)))
+    shown = np.arange(min(100, count(data.splits['test'])))
     examples = evaluate.examples_of(data, 'test', shown)
     place = folder / 'figures'
     place.mkdir(exist_ok=True)
@@ -173,7 +174,9 @@ def encode(
         _log.info('encoding %d %s examples', len(examples.index), split)
         key = keys.evaluation_key(config.eval.seed, split)
         arrays = evaluate.latents(model, params, examples, key, config.eval.batch_size)
-        arrays |= {'labels': data.splits[split].labels, 'source': data.splits[split].source}
+        name, rows = next(iter(data.splits[split].items()))
+        arrays |= {'labels': data.labels_of('digit', name, rows),
+                   'source': data.id_names[data.ids[name][rows]]}  # fmt: skip
         path = folder / f'latents_{split}.npz'
         with metrics.replacing(path) as partial:
             np.savez_compressed(partial, **arrays)
@@ -251,7 +254,7 @@ def translate(
         index = np.arange(len(pixels))
     else:
         chosen = evaluate.some_of(evaluate.examples_of(data, 'test'), count)
-        names, pixels, index = chosen.index, chosen.images[source], chosen.index
+        names, pixels, index = chosen.index, chosen.values()[source], chosen.index
         key = keys.evaluation_key(config.eval.seed, 'test')
     with run.at_work(workdir, out):
         _, params, _ = run.restore_best(config, workdir)

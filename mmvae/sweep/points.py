@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 from mmvae import data as data_sets
 from mmvae.config import Config, differences, get_field, override, show
+from mmvae.data.dataset import count
 from mmvae.run import explain, measure
 from mmvae.run import folder as run
 from mmvae.run.provenance import absolute, read_json
@@ -199,7 +200,7 @@ def prepare(
     @functools.cache
     def measure_data(config):
         data = data_sets.load(config, data_dir)
-        return [m.name for m in data.modalities], len(data.splits['train'].labels)
+        return [m.name for m in data.modalities], count(data.splits['train'])
 
     for point in points:
         data, batch = point.config.data, point.config.train.batch
