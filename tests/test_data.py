@@ -8,7 +8,7 @@ import pytest
 
 from mmvae import data as data_sets
 from mmvae.config import BatchConfig
-from mmvae.data import mnist
+from mmvae.data import files, mnist
 from mmvae.data.dataset import assign_streams, check_values, count
 from mmvae.data.streams import ResidentFeed, Stream, TfdataFeed, initial_rows, make_streams
 from mmvae.types import InputError
@@ -166,7 +166,7 @@ def test_tfdata_gives_the_resident_feeds_bytes_from_any_step(first):
 
 
 def write_npz(path, **changes):
-    arrays = {key: np.zeros(shape, np.uint8) for key, shape in mnist._NPZ_SHAPES.items()}
+    arrays = {key: np.zeros(shape, np.uint8) for key, shape in mnist._SHAPES.items()}
     arrays['x_train'][:, 0, 0] = np.arange(60000) % 251
     arrays |= changes
     np.savez(path, **{k: v for k, v in arrays.items() if v is not None})
@@ -214,7 +214,7 @@ def test_a_hostile_mnist_npz_is_refused_before_it_is_read(damage, tmp_path):
     """Whatever a header claims, no memory is taken for it."""
     path = tmp_path / 'mnist.npz'
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_LZMA if damage == 'lzma' else 0) as archive:
-        for key in mnist._NPZ_SHAPES:
+        for key in mnist._SHAPES:
             header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({10**10},)}}".encode()
             version = 1 if damage == 'header' else 9
             array = b'\x93NUMPY' + bytes([version, 0, len(header) + 1, 0]) + header + b'\n'
@@ -232,7 +232,7 @@ def test_a_hostile_mnist_npz_is_refused_before_it_is_read(damage, tmp_path):
 
 
 def test_mnist_that_is_neither_there_nor_downloadable_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(mnist, '_can_reach', lambda host: False)
+    monkeypatch.setattr(files, '_can_reach', lambda host: False)
     config = small.make_config(data__name='mnist').data
     with pytest.raises(InputError, match='mnist.npz .* no network'):
         data_sets.load(config, str(tmp_path))
