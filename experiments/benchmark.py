@@ -31,7 +31,7 @@ from mmvae.data import modalities
 from mmvae.data.dataset import DataSet, assign_streams
 from mmvae.data.streams import make_streams
 from mmvae.model import autoregressive
-from mmvae.model.distributions import outputs_per_element
+from mmvae.model.likelihoods import outputs_per_element
 from mmvae.model.vae import MultimodalVAE, generator, observe
 from mmvae.optimizer import rmsprop_nesterov
 from mmvae.run import folder as run

@@ -23,7 +23,7 @@ class Modality(NamedTuple):
     Attributes:
       name: what the user calls it, for example 'x'.
       shape: of one example: (H, W, C) of an image, (N,) of a vector, () of a label, or any other.
-      likelihood: a name in `mmvae.model.distributions.LIKELIHOODS`.
+      likelihood: a name in `mmvae.model.likelihoods.LIKELIHOODS`.
       num_values: the values are 0 .. num_values-1; 2 for binary elements, 0 for real numbers.
       description: what it shows, for figures and summaries, for example 'top half'.
       white: of binary elements, the value in the data that is drawn as a 1 for certain: 255 of grey
@@ -31,8 +31,8 @@ class Modality(NamedTuple):
       components: of a mixture likelihood, for each element.
       offset, scale: of real numbers, what their standardisation subtracts and then divides by:
         a number for each place along the last axis, or one.
-      network: 'dense' or 'conv', instead of `model.network`; '' leaves it to that. What is no
-        image has a dense network.
+      network: a name in `mmvae.model.networks.NETWORKS`, instead of `model.network`; '' leaves it
+        to that. What is no image has a dense network.
     """
 
     name: str
@@ -61,8 +61,24 @@ class Modality(NamedTuple):
         return math.prod(self.shape)
 
     def scaled(self, x: Array) -> Array:
-        """Values 0 .. num_values-1 as [0, 1], as pictures show them."""
-        return jnp.asarray(x, jnp.float32) / (self.num_values - 1)
+        """Values 0 .. num_values-1 as [0, 1], as pictures show them.
+
+        Of real numbers, what lies within two of their `scale` of their `offset`.
+        """
+        if not self.num_values:
+            return 0.5 + self.standardised(x) / 4
+        return jnp.asarray(x, jnp.float32) / max(self.num_values - 1, 1)
+
+    def standardised(self, x: Array) -> Array:
+        """(x - offset) / scale, of real numbers."""
+        x = jnp.asarray(x, jnp.float32)
+        return (x - along_last(self.offset, x)) / along_last(self.scale, x)
+
+
+def along_last(a: Any, like: Array) -> Array:
+    """A number for each place along the last axis of `like`, or one, with as many axes as that."""
+    axes = (1,) * (like.ndim - 1) + (-1,) if like.ndim else ()
+    return jnp.asarray(a).reshape(axes)
 
 
 class InputError(ValueError):

@@ -10,7 +10,7 @@ import pytest
 
 from mmvae.config import ModelConfig
 from mmvae.model import autoregressive
-from mmvae.model.distributions import make_likelihood
+from mmvae.model.likelihoods import make_likelihood
 from mmvae.model.networks import generation_network
 from mmvae.types import InputError, Modality
 

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mmvae.model.likelihoods import Categorical
 from mmvae.model.vae import generator, observe, pictures
 from mmvae.types import InputError, Modality
 from tests import small
@@ -128,6 +129,7 @@ def test_pictures_are_means_or_samples():
     model, params, _ = small.make_model(small.THREE[1:], AUTOREGRESSIVE)
     drawn = pictures(model, params, z, key)
     p = model.apply({'params': params}, z, drawn, method='decode')['w']
+    one = Categorical(jnp.zeros((2, 2, 3, 7)))
     fold = jax.random.fold_in  # of the example, then of the modality: w is the second
-    noise = jax.vmap(lambda i: p.noise(fold(fold(key, i), 1), (2, 2, 3, 7)))(jnp.arange(4))
+    noise = jax.vmap(lambda i: one.noise(fold(fold(key, i), 1)))(jnp.arange(4))
     np.testing.assert_array_equal(p.choose(noise), drawn['w'])

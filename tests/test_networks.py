@@ -31,7 +31,7 @@ def test_every_pixel_reaches_h_and_every_latent_every_pixel(network):
     config = ModelConfig(network, latent_dim=3, hidden=8, feature_maps=4, strides=(2, 1, 2))
     modality = Modality('x', (7, 6, 2))
     x = jax.random.normal(jax.random.key(0), (16, 7, 6, 2))
-    encoder = networks.inference_network(config)
+    encoder = networks.inference_network(config, modality)
     variables = encoder.init(jax.random.key(1), x)
     by_pixel = jax.jit(jax.jacobian(lambda u: encoder.apply(variables, u)))(x[0])
     assert (np.abs(by_pixel).max(0) > 0).all()

@@ -17,7 +17,8 @@ from mmvae import keys
 from mmvae.analysis.translation import Translation
 from mmvae.evaluate import Examples
 from mmvae.model import autoregressive
-from mmvae.model.distributions import DiagonalGaussian, kl, outputs_per_element
+from mmvae.model.distributions import DiagonalGaussian, kl
+from mmvae.model.likelihoods import outputs_per_element
 from mmvae.model.vae import MultimodalVAE, generator, observe, pictures
 from mmvae.system import metrics
 from mmvae.types import Array, Modality, Params
@@ -180,7 +181,7 @@ def completions(
         for s in range(num_samples):
             draw_key = keys.fold(key, model.names.index(name), s)
             z = candidates[jax.random.categorical(draw_key, log_weights)]
-            if model.is_autoregressive:
+            if model.network(name) == 'autoregressive':
                 network, its_params = generator(model, params, name)
                 noise_keys = jax.random.split(draw_key, len(z))
                 draw = autoregressive.prepare(network, its_params, z, noise_keys, seen[name], known)

@@ -83,7 +83,7 @@ def _translate(model, params, images, example_keys, source, target, num_samples)
     seen, zs = _draw(model, params, images, example_keys, source, num_samples)
     drawn, variances = [], []
     for s in range(num_samples):
-        if model.is_autoregressive:
+        if model.network(target) == 'autoregressive':
             noise_keys = jax.vmap(lambda k, s=s: keys.fold(k, keys.FIGURES, s))(example_keys)
             drawn.append(pictures(model, params, zs[s], noise_keys, [target])[target])
         else:

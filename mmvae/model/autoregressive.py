@@ -19,15 +19,15 @@ all the ways to it give the same image:
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmvae.model.distributions import Linear, make_likelihood, outputs_per_element
 from mmvae.model.layers import Conv, MaskedConv
+from mmvae.model.likelihoods import Linear, enter, make_likelihood, outputs_per_element
 from mmvae.types import Array, InputError, Key, Modality, Params, RunError
 
 
@@ -121,7 +121,7 @@ class AutoregressiveDecoder(nn.Module):
         layer: Callable[[nn.Module, Array], Array] = lambda layer, u: layer(u),
     ) -> Array:  # fmt: skip
         """The masked part: one full pass, where `layer` applies a layer."""
-        u = layer(self.first, self.modality.scaled(x))
+        u = layer(self.first, enter(self.modality, x))
         for block, condition in zip(self.masked, conditions, strict=True):
             u = block(u + condition, layer)
         u = layer(self.hidden, nn.elu(u))
@@ -167,13 +167,14 @@ class Draw(NamedTuple):
 
     Attributes:
       conditions: of z, [B, H, W, feature_maps] each.
-      noise: of each element, [B, H, W, C], and for categories [..., num_values].
+      noise: of each element, as the likelihood draws it: arrays [B, H, W, C], or with a further
+        axis for its categories or components.
       given: values of the elements that are known, [B, H, W, C].
       known: which those are, bool [H, W, C].
     """
 
     conditions: tuple[Array, ...]
-    noise: Array
+    noise: Any
     given: Array
     known: Array
 
@@ -221,15 +222,16 @@ def prepare(
         )
     if given is None and known.any():
         raise InputError('given: missing; it has the values of the elements that are known')
-    given = jnp.zeros((len(z), *shape)) if given is None else jnp.where(known, given, 0.0)
-    return Draw(*_conditions_and_noise(network, params, z, keys), given, jnp.asarray(known))
+    known = jnp.asarray(known)
+    given = jnp.zeros((len(z), *shape)) if given is None else jnp.where(known[None], given, 0.0)
+    return Draw(*_conditions_and_noise(network, params, z, keys), given, known)
 
 
 @_compiled
 def _conditions_and_noise(network, params, z, keys):
     outputs = jnp.zeros((*network.modality.shape[:-1], network.num_outputs))
     likelihood = make_likelihood(network.modality, outputs)
-    noise = jax.vmap(lambda key: likelihood.noise(key, likelihood.logits.shape))(keys)
+    noise = jax.vmap(likelihood.noise)(keys)
     return network.apply({'params': params}, z, method='conditions'), noise
 
 
@@ -237,7 +239,7 @@ def _conditions_and_noise(network, params, z, keys):
 def full_pass(network: AutoregressiveDecoder, params: Params, draw: Draw, x: Array) -> Array:
     """f(x): what noise chooses for every element, given those before it in x and z."""
     outputs = network.apply({'params': params}, draw.conditions, x, method='outputs')
-    return _choose(network, outputs, draw.noise, draw.given, draw.known)
+    return _choose(network, outputs, draw.noise, draw.given, draw.known[None])
 
 
 def _choose(network, outputs, noise, given, known):
@@ -304,7 +306,7 @@ def diagonals(network: AutoregressiveDecoder, params: Params, draw: Draw) -> Arr
             outputs, inputs = bound.diagonal(weights, caches, conditions, x)
             chosen = _choose(network, outputs, noise, given, known)
             x = x.at[..., channel].set(chosen[..., channel])
-        inputs[0] = network.modality.scaled(x)  # the last channel is known only now
+        inputs[0] = enter(network.modality, x)  # the last channel is known only now
         caches = [
             jnp.concatenate([jnp.where(inside, u, 0.0)[None], cache[:-1]])
             for cache, u in zip(caches, inputs, strict=True)

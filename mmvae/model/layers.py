@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mmvae.types import Array
+from mmvae.types import Array, along_last
 
 _IMAGE_DIMS = ('NHWC', 'HWIO', 'NHWC')
 
@@ -44,23 +44,18 @@ class _WeightNormalised(nn.Module):
             return 1 / jnp.sqrt(jnp.var(v, axis=tuple(range(v.ndim - 1))) + 1e-8)
 
         def initial_bias(_):
-            v = linear(unit * _last(g, unit))
+            v = linear(unit * along_last(g, unit))
             return -jnp.mean(v, axis=tuple(range(v.ndim - 1)))
 
         g = self.param('gain', initial_gain)
         b = self.param('bias', initial_bias)
-        v = linear(unit * _last(g, unit))
-        return v + _last(b, v)
+        v = linear(unit * along_last(g, unit))
+        return v + along_last(b, v)
 
 
 def _unit(r: Array) -> Array:
     """r / ||r|| of each output unit."""
     return r / jnp.sqrt(jnp.sum(r**2, axis=tuple(range(r.ndim - 1)), keepdims=True))
-
-
-def _last(a: Array, like: Array) -> Array:
-    """a, [features], with as many axes as `like`."""
-    return jnp.expand_dims(a, range(like.ndim - 1))
 
 
 class Dense(_WeightNormalised):
@@ -74,7 +69,7 @@ class Dense(_WeightNormalised):
         """(g r / ||r||, b) of a layer that has been set."""
         p = self.variables['params']
         unit = _unit(p['direction'])
-        return unit * _last(p['gain'], unit), p['bias']
+        return unit * along_last(p['gain'], unit), p['bias']
 
 
 class MaskedDense(_WeightNormalised):
@@ -162,7 +157,7 @@ class MaskedConv(_WeightNormalised):
         """(g r / ||r||, b) of a layer that has been set, for `diagonal`."""
         p = self.variables['params']
         unit = _unit(p['direction'] * self.mask(p['direction'].shape[2]))
-        return unit * _last(p['gain'], unit), p['bias']
+        return unit * along_last(p['gain'], unit), p['bias']
 
     def lags(self) -> int:
         """How many earlier diagonals `diagonal` reads."""
@@ -193,7 +188,8 @@ class MaskedConv(_WeightNormalised):
                 source = u if lag == 0 else earlier[lag - 1]
                 seen.append(jnp.pad(source[: len(source) - above], ((above, 0), (0, 0), (0, 0))))
                 taps.append(kernel[reach - above, reach + right])
-        return jnp.concatenate(seen, -1) @ jnp.concatenate(taps) + bias
+        v = jnp.concatenate(seen, -1) @ jnp.concatenate(taps)
+        return v + along_last(bias, v)
 
 
 def channel_of(maps: int, channels: int) -> np.ndarray:

@@ -1,8 +1,9 @@
 """The inference and generation networks of section 5.5, tables 5.1, 5.2, 5.4 and 5.5.
 
-All take one example or a batch. Inference networks give h, the output of the last
-hidden layer; `posteriors.PosteriorHead` makes a posterior of it. Sizes of images are free: an
-encoder's strides give the sizes that the mirrored decoder comes back through.
+All take one example or a batch. Inference networks take a modality's values and give h, the output
+of the last hidden layer; `posteriors.PosteriorHead` makes a posterior of it. Sizes of images are
+free: an encoder's strides give the sizes that the mirrored decoder comes back through. What is no
+image, a vector or a label, has the dense networks.
 """
 
 import math
@@ -10,21 +11,22 @@ import math
 import flax.linen as nn
 
 from mmvae.config import ModelConfig
-from mmvae.model import distributions
 from mmvae.model.autoregressive import AutoregressiveDecoder
-from mmvae.model.distributions import Linear
 from mmvae.model.layers import Conv, ConvTranspose, Dense
+from mmvae.model.likelihoods import Linear, enter, outputs_per_element
 from mmvae.types import Array, Modality
 
 
 class DenseEncoder(nn.Module):
-    """Table 5.1 up to h: [(B), H, W, C] -> [(B), hidden]."""
+    """Table 5.1 up to h: [(B), ...] of any shape -> [(B), hidden]."""
 
+    modality: Modality
     hidden: int
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        u = x.reshape(*x.shape[:-3], -1)
+        batch = x.shape[: x.ndim - len(self.modality.shape)]
+        u = enter(self.modality, x).reshape(*batch, -1)
         u = nn.elu(Dense(self.hidden)(u))
         return nn.elu(Dense(self.hidden)(u))
 
@@ -51,23 +53,28 @@ class ResidualBlock(nn.Module):
 class ConvEncoder(nn.Module):
     """Table 5.2 up to h: [(B), H, W, C] -> [(B), hidden]."""
 
+    modality: Modality
     hidden: int
     feature_maps: int
     strides: tuple[int, ...]
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
+        u = enter(self.modality, x)
         for stride in self.strides:
-            x = nn.elu(ResidualBlock(self.feature_maps, stride)(x))
-        u = x.reshape(*x.shape[:-3], -1)
+            u = nn.elu(ResidualBlock(self.feature_maps, stride)(u))
+        u = u.reshape(*u.shape[:-3], -1)
         return nn.elu(Dense(self.hidden)(u))
 
 
 class DenseDecoder(nn.Module):
-    """Table 5.4 up to the likelihood's parameters: [(B), D] -> [(B), H, W, outputs]."""
+    """Table 5.4 up to the likelihood's parameters: [(B), D] -> [(B), *size, outputs].
+
+    An image's size is (H, W), a vector's and a label's ().
+    """
 
     hidden: int
-    size: tuple[int, int]
+    size: tuple[int, ...]
     outputs: int
 
     @nn.compact
@@ -137,16 +144,16 @@ def image_sizes(size: tuple[int, int], strides: tuple[int, ...]) -> list[tuple[i
     return sizes
 
 
-def _dense_encoder(config: ModelConfig) -> nn.Module:
-    return DenseEncoder(config.hidden)
+def _dense_encoder(config: ModelConfig, modality: Modality) -> nn.Module:
+    return DenseEncoder(modality, config.hidden)
 
 
-def _conv_encoder(config: ModelConfig) -> nn.Module:
-    return ConvEncoder(config.hidden, config.feature_maps, config.strides)
+def _conv_encoder(config: ModelConfig, modality: Modality) -> nn.Module:
+    return ConvEncoder(modality, config.hidden, config.feature_maps, config.strides)
 
 
 def _dense_decoder(config: ModelConfig, modality: Modality) -> nn.Module:
-    return DenseDecoder(config.hidden, modality.shape[:2], _num_outputs(modality))
+    return DenseDecoder(config.hidden, modality.shape[:-1], _num_outputs(modality))
 
 
 def _conv_decoder(config: ModelConfig, modality: Modality) -> nn.Module:
@@ -163,10 +170,10 @@ def _autoregressive_decoder(config: ModelConfig, modality: Modality) -> nn.Modul
 
 
 def _num_outputs(modality: Modality) -> int:
-    return modality.shape[-1] * distributions.outputs_per_element(modality)
+    return math.prod(modality.shape[-1:]) * outputs_per_element(modality)
 
 
-# model.network -> of the encoder (config) and of the decoder (config, modality)
+# The encoder and the decoder, of (config, modality)
 NETWORKS = {
     'dense': (_dense_encoder, _dense_decoder),  # tables 5.1 and 5.4
     'conv': (_conv_encoder, _conv_decoder),  # tables 5.2 and 5.5
@@ -175,9 +182,14 @@ NETWORKS = {
 LAST_LAYERS = ('block', 'pointwise')  # see `ConvDecoder`
 
 
-def inference_network(config: ModelConfig) -> nn.Module:
-    return NETWORKS[config.network][0](config)
+def network_of(config: ModelConfig, modality: Modality) -> str:
+    """Which of `NETWORKS` a modality has."""
+    return (modality.network or config.network) if modality.is_image else 'dense'
+
+
+def inference_network(config: ModelConfig, modality: Modality) -> nn.Module:
+    return NETWORKS[network_of(config, modality)][0](config, modality)
 
 
 def generation_network(config: ModelConfig, modality: Modality) -> nn.Module:
-    return NETWORKS[config.network][1](config, modality)
+    return NETWORKS[network_of(config, modality)][1](config, modality)

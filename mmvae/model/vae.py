@@ -10,13 +10,15 @@ import jax.numpy as jnp
 from mmvae import keys
 from mmvae.config import ModelConfig, require, require_known
 from mmvae.model import autoregressive
-from mmvae.model.distributions import DiagonalGaussian, Likelihood, make_likelihood
+from mmvae.model.distributions import DiagonalGaussian
+from mmvae.model.likelihoods import LIKELIHOODS, Likelihood, make_likelihood
 from mmvae.model.networks import (
     LAST_LAYERS,
     NETWORKS,
     generation_network,
     image_sizes,
     inference_network,
+    network_of,
 )
 from mmvae.model.posteriors import MergedPosterior, Posterior, PosteriorHead
 from mmvae.types import Array, InputError, Key, Modality, Observed, Params
@@ -38,7 +40,7 @@ class MultimodalVAE(nn.Module):
 
     def setup(self):
         names, latents = self.names, (self.config.latent_dim, self.config.flow_steps)
-        self.encoders = {n: inference_network(self.config) for n in names}
+        self.encoders = {m.name: inference_network(self.config, m) for m in self.modalities}
         self.heads = {n: PosteriorHead(*latents) for n in names}
         self.decoders = {m.name: generation_network(self.config, m) for m in self.modalities}
         if self.joint_posterior and len(names) > 1:
@@ -48,13 +50,19 @@ class MultimodalVAE(nn.Module):
     def names(self) -> tuple[str, ...]:
         return tuple(m.name for m in self.modalities)
 
+    def network(self, name: str) -> str:
+        """Which of `NETWORKS` a modality has."""
+        return network_of(self.config, self.modality(name))
+
     @property
     def is_convolutional(self) -> bool:
-        return self.config.network != 'dense'
+        """Whether any modality's networks are."""
+        return any(self.network(name) != 'dense' for name in self.names)
 
     @property
     def is_autoregressive(self) -> bool:
-        return self.config.network == 'autoregressive'
+        """Whether any modality's generation network is."""
+        return any(self.network(name) == 'autoregressive' for name in self.names)
 
     def modality(self, name: str) -> Modality:
         for modality in self.modalities:
@@ -75,7 +83,7 @@ class MultimodalVAE(nn.Module):
         """q(z | x), for whichever modalities are in x; the empty dict gives the prior.
 
         Args:
-          x: name -> [H, W, C] or [B, H, W, C], values 0 .. num_values-1.
+          x: name -> [(B), *shape], the modality's values.
 
         Returns:
           A Gaussian, or a flow from one, with mean and log_scale [D] or [B, D].
@@ -87,7 +95,7 @@ class MultimodalVAE(nn.Module):
         if not x:
             return self.prior()
         self._check_shapes(x)
-        h = {n: self.encoders[n](self.modality(n).scaled(u)) for n, u in x.items()}
+        h = {n: self.encoders[n](u) for n, u in x.items()}
         if len(h) == 1:
             ((name, only),) = h.items()
             return self.heads[name](only)
@@ -99,13 +107,15 @@ class MultimodalVAE(nn.Module):
         return self.merge(h)
 
     def _check_shapes(self, x: Observed) -> None:
-        batches = {name: jnp.shape(a)[:-3] for name, a in x.items()}
-        for name, batch in batches.items():
-            shape, allowed = jnp.shape(x[name]), self.modality(name).shape
-            if shape[-3:] != allowed or len(batch) > 1:
+        batches = {}
+        for name, a in x.items():
+            shape, allowed = jnp.shape(a), self.modality(name).shape
+            batches[name] = batch = shape[: len(shape) - len(allowed)]
+            if batch + allowed != shape or len(batch) > 1:
+                of_batch = f'(B, {str(allowed)[1:]}' if allowed else '(B,)'
                 raise InputError(
                     f'modality {name}: an array of shape {shape} given; allowed: {allowed} of one '
-                    f'example, (B, {str(allowed)[1:]} of a batch'
+                    f'example, {of_batch} of a batch'
                 )
         if len({*batches.values()}) > 1:
             raise InputError(f'modalities with batches of {batches} given; allowed: equal ones')
@@ -119,8 +129,8 @@ class MultimodalVAE(nn.Module):
             the elements before it, so what it gives holds for this x alone.
 
         Raises:
-          InputError: a name is unknown, a shape is wrong, or the networks are autoregressive and
-            no values were given.
+          InputError: a name is unknown, a shape is wrong, or a modality's network is autoregressive
+            and no values were given.
         """
         of = self.names if of is None else of
         dim = self.config.latent_dim
@@ -130,15 +140,17 @@ class MultimodalVAE(nn.Module):
             self._check_shapes(of)
         else:
             of = [self.modality(name).name for name in of]
-        if not self.is_autoregressive:
-            outputs = {n: self.decoders[n](z) for n in of}
-        elif isinstance(of, Mapping):
-            outputs = {n: self.decoders[n](z, of[n]) for n in of}
-        else:
-            raise InputError(
-                'an autoregressive p(x | z) is given for values of x: decode(z, x). '
-                'mmvae.model.autoregressive draws samples from it'
-            )
+        outputs = {}
+        for name in of:
+            if self.network(name) != 'autoregressive':
+                outputs[name] = self.decoders[name](z)
+            elif isinstance(of, Mapping):
+                outputs[name] = self.decoders[name](z, of[name])
+            else:
+                raise InputError(
+                    'an autoregressive p(x | z) is given for values of x: decode(z, x). '
+                    'mmvae.model.autoregressive draws samples from it'
+                )
         return {n: make_likelihood(self.modality(n), u) for n, u in outputs.items()}
 
     def log_likelihoods(self, z: Array, x: Observed) -> dict[str, Array]:
@@ -153,7 +165,7 @@ class MultimodalVAE(nn.Module):
         (from the first modality's where there is none); each modality's decoder.
 
         Args:
-          x: a batch of complete examples, name -> [B, H, W, C].
+          x: a batch of complete examples, name -> [B, *shape].
         """
         posteriors = [self.encode({n: x[n]}) for n in self.names]
         q = self.encode(x) if self.joint_posterior else posteriors[0]
@@ -161,25 +173,32 @@ class MultimodalVAE(nn.Module):
 
 
 def check(config: ModelConfig, modalities: Sequence[Modality]) -> None:
-    """Checks that there is such a network, and that it has a place for the modalities.
+    """Checks that there are such networks and likelihoods, and that they have a place for each other.
 
     Raises:
-      InputError: a name is unknown, or images are smaller or have more channels than the
+      InputError: a name is unknown, or images are smaller or have more channels than their
         network's sizes allow.
     """
     require_known('model.network', config.network, NETWORKS)
     require_known('model.last_layer', config.last_layer, LAST_LAYERS)
-    if config.network == 'dense':
-        return
-    if config.network == 'autoregressive':
-        channels = max(m.shape[-1] for m in modalities)
-        allowed = (
-            f'at least {2 * channels}: each masked block has half as many, and each of '
-            f'the {channels} channels its own'
-        )
-        maps = config.feature_maps
-        require(maps // 2 >= channels, 'model.feature_maps', maps, allowed)
     for modality in modalities:
+        networks = ('', *NETWORKS) if modality.is_image else ('', 'dense')
+        for field, names in (('likelihood', LIKELIHOODS), ('network', networks)):
+            if (value := getattr(modality, field)) not in names:
+                allowed = ', '.join(map(repr, names))
+                raise InputError(
+                    f'modality {modality.name}: {field} {value!r} given; allowed: {allowed}'
+                )
+        network = network_of(config, modality)
+        if network == 'autoregressive':
+            channels, maps = modality.shape[-1], config.feature_maps
+            allowed = (
+                f'at least {2 * channels}: each masked block has half as many, and each of '
+                f'the {channels} channels its own'
+            )
+            require(maps // 2 >= channels, 'model.feature_maps', maps, allowed)
+        if network == 'dense':
+            continue
         sizes = image_sizes(modality.shape[:2], config.strides)
         for i, (stride, (height, width)) in enumerate(zip(config.strides, sizes, strict=False)):
             fits = (
@@ -188,31 +207,31 @@ def check(config: ModelConfig, modalities: Sequence[Modality]) -> None:
             require(stride == 1 or min(height, width) > 1, 'model.strides', config.strides, fits)
 
 
-def observe(modalities: Sequence[Modality], pixels: Observed, key: Key) -> dict[str, Array]:
-    """What the model sees of one example's uint8 pixels, as float32.
+def observe(modalities: Sequence[Modality], values: Observed, key: Key) -> dict[str, Array]:
+    """What the model sees of one example's values, as float32.
 
-    Binary elements are drawn with the grey level as their probability (dynamic
-    binarisation); others keep their values.
+    Binary elements are drawn, a value / `white` being their probability (of grey levels this is
+    dynamic binarisation); others keep their values.
 
     Args:
-      pixels: the modalities present, name -> uint8 [H, W, C].
+      values: the modalities present, name -> [*shape] of any type.
       key: of the example.
     """
     seen = {}
     for number, modality in enumerate(modalities):
-        if modality.name in pixels:
-            values = pixels[modality.name].astype(jnp.float32)
+        if modality.name in values:
+            x = jnp.asarray(values[modality.name], jnp.float32)
             if modality.likelihood == 'bernoulli':
                 draw = keys.fold(key, keys.BINARISE, number)
-                values = jax.random.bernoulli(draw, values / 255).astype(jnp.float32)
-            seen[modality.name] = values
+                x = jax.random.bernoulli(draw, x / modality.white).astype(jnp.float32)
+            seen[modality.name] = x
     return seen
 
 
 def pictures(
     model: MultimodalVAE, params: Params, z: Array, key: Key, names: Sequence[str] | None = None
 ) -> dict[str, Array]:
-    """What z looks like: E[x_m | z], or of autoregressive networks a sample of p(x_m | z).
+    """What z looks like: E[x_m | z], or of an autoregressive network a sample of p(x_m | z).
 
     Args:
       z: [B, D].
@@ -220,27 +239,27 @@ def pictures(
       names: of the modalities; all by default.
 
     Returns:
-      Modality name -> [B, H, W, C], values 0 .. num_values-1.
+      Modality name -> [B, *shape], in the modality's values.
     """
     names = tuple(names or model.names)
-    if not model.is_autoregressive:
-        return {name: mean for name, (mean, _) in moments(model, params, z, names).items()}
-    images = {}
-    if key.ndim == 0:
+    drawn = [name for name in names if model.network(name) == 'autoregressive']
+    others = tuple(name for name in names if name not in drawn)
+    images = {name: mean for name, (mean, _) in moments(model, params, z, others).items()}
+    if drawn and key.ndim == 0:
         key = jax.vmap(functools.partial(keys.fold, key))(jnp.arange(len(z)))
-    for name in names:
+    for name in drawn:
         noise_keys = jax.vmap(keys.fold, in_axes=(0, None))(key, model.names.index(name))
         network, its_params = generator(model, params, name)
         draw = autoregressive.prepare(network, its_params, z, noise_keys)
         images[name] = autoregressive.sample(network, its_params, draw).images
-    return images
+    return {name: images[name] for name in names}
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
 def moments(
     model: MultimodalVAE, params: Params, z: Array, names: tuple[str, ...]
 ) -> dict[str, tuple[Array, Array]]:
-    """E[x_m | z] and Var[x_m | z] of each element, [B, H, W, C] each, from z [B, D].
+    """E[x_m | z] and Var[x_m | z] of each element, [B, *shape] each, from z [B, D].
 
     For networks that are not autoregressive.
     """

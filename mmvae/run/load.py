@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmvae.config import Config
-from mmvae.model.distributions import Likelihood
+from mmvae.model.likelihoods import Likelihood
 from mmvae.model.vae import MultimodalVAE, Posterior
 from mmvae.run import folder
 from mmvae.types import Array, InputError, Modality, Params
