@@ -20,6 +20,12 @@ MODEL = ModelConfig(network='conv', latent_dim=3, hidden=5, feature_maps=2, stri
 DENSE = dataclasses.replace(MODEL, network='dense')  # compiles fastest
 BINARY = (Modality('x', (4, 6, 1)), Modality('y', (5, 3, 1)))
 THREE = (*BINARY, Modality('w', (2, 2, 3), 'categorical', 7))
+MIXED = (
+    Modality('x', (4, 3, 2), 'logistic', 7, components=2),
+    Modality('y', (1, 5, 1), 'categorical', 4, network='dense'),
+    Modality('v', (3,), 'gaussian', 0, offset=(1.0, -20.0, 0.5), scale=(2.0, 30.0, 0.1)),
+    Modality('kind', (), 'categorical', 3),
+)
 
 
 def make_config(**overrides):
@@ -46,14 +52,16 @@ def make_config(**overrides):
 
 
 def make_images(modalities, count, seed=0):
-    """Random values 0 .. 255 (binary modalities) or 0 .. num_values-1, uint8 [count, H, W, C]."""
+    """Random values [count, *shape]: uint8 0 .. 255 (binary) or 0 .. num_values-1, or real numbers."""
     rng = np.random.default_rng(seed)
-    return {
-        m.name: rng.integers(
-            0, 256 if m.likelihood == 'bernoulli' else m.num_values, (count, *m.shape)
-        ).astype(np.uint8)
-        for m in modalities
-    }
+
+    def values(modality, shape):
+        if not modality.num_values:
+            return (modality.offset + modality.scale * rng.normal(size=shape)).astype(np.float32)
+        most = 256 if modality.likelihood == 'bernoulli' else modality.num_values
+        return rng.integers(0, most, shape).astype(np.uint8)
+
+    return {m.name: values(m, (count, *m.shape)) for m in modalities}
 
 
 def make_data(modalities=BINARY, num_train=24, num_pairs=8):
@@ -76,10 +84,15 @@ def make_model(modalities=BINARY, config=MODEL, joint_posterior=True, seed=0):
     """A model and parameters initialised on 16 random examples, which are returned too."""
     model = MultimodalVAE(modalities, config, joint_posterior)
     key = jax.random.key(seed)
+
+    def values(modality, key, shape):
+        if not modality.num_values:
+            offset, scale = jnp.array([modality.offset, modality.scale])
+            return offset + scale * jax.random.normal(key, shape)
+        return jax.random.randint(key, shape, 0, modality.num_values).astype(jnp.float32)
+
     x = {
-        m.name: jax.random.randint(
-            jax.random.fold_in(key, i), (16, *m.shape), 0, m.num_values
-        ).astype(jnp.float32)
+        m.name: values(m, jax.random.fold_in(key, i), (16, *m.shape))
         for i, m in enumerate(modalities)
     }
     return model, init_params(model, x, key), x

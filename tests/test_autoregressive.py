@@ -16,6 +16,7 @@ from mmvae.types import InputError, Modality
 
 BINARY = Modality('x', (5, 7, 1))
 COLOUR = Modality('x', (5, 6, 3), 'categorical', 4)
+LOGISTIC = Modality('x', (4, 5, 2), 'logistic', 6, components=2)
 
 
 @functools.cache
@@ -114,7 +115,11 @@ def all_images(modality):
     return jnp.array(list(values), jnp.float32).reshape(-1, *modality.shape)
 
 
-TINY = [Modality('x', (2, 2, 1)), Modality('x', (2, 1, 2), 'categorical', 3)]
+TINY = [
+    Modality('x', (2, 2, 1)),
+    Modality('x', (2, 1, 2), 'categorical', 3),
+    Modality('x', (2, 1, 2), 'logistic', 3, components=2),
+]
 
 
 def probabilities(modality, z):
@@ -148,7 +153,7 @@ def test_samples_have_these_probabilities(modality):
 
 
 THIN = Modality('x', (1, 5, 2), 'categorical', 3)  # less high than the kernel's reach
-SAMPLED = [(BINARY, 2, 3), (COLOUR, 1, 3), (BINARY, 1, 5), (THIN, 1, 5, 4, (1,))]
+SAMPLED = [(BINARY, 2, 3), (COLOUR, 1, 3), (BINARY, 1, 5), (THIN, 1, 5, 4, (1,)), (LOGISTIC, 1, 3)]
 
 
 @pytest.mark.bits
@@ -173,6 +178,22 @@ def test_every_sampler_gives_the_same_images(case):
     wrong = naive.images.at[:, 0, 2].set(modality.num_values - 1 - naive.images[:, 0, 2])
     mended = autoregressive.fixed_point(network, params, draw, wrong)
     np.testing.assert_array_equal(mended.images, naive.images)
+
+
+@pytest.mark.parametrize('modality', [COLOUR, LOGISTIC])
+def test_no_sampler_adds_axes_silently(modality):
+    network, params = make(modality)
+
+    def images(params, z, keys):
+        draw = autoregressive.prepare(network, params, z, keys)
+        by_diagonal = autoregressive.diagonals(network, params, draw)
+        return autoregressive.full_pass(network, params, draw, by_diagonal)
+
+    with jax.numpy_rank_promotion('raise'):
+        drawn = jax.eval_shape(
+            images, params, jnp.zeros((2, 3)), jax.random.split(jax.random.key(0))
+        )
+    assert drawn.shape == (2, *modality.shape)
 
 
 @pytest.mark.bits

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmvae.model.likelihoods import Categorical
-from mmvae.model.vae import generator, observe, pictures
+from mmvae.model.vae import check, generator, observe, pictures
 from mmvae.types import InputError, Modality
 from tests import small
 
@@ -133,3 +133,98 @@ def test_pictures_are_means_or_samples():
     fold = jax.random.fold_in  # of the example, then of the modality: w is the second
     noise = jax.vmap(lambda i: one.noise(fold(fold(key, i), 1)))(jnp.arange(4))
     np.testing.assert_array_equal(p.choose(noise), drawn['w'])
+
+
+def test_images_vectors_and_labels_make_one_model():
+    """Each modality with its networks: x autoregressive, y dense by its choice, v and kind always."""
+    model, params, x = small.make_model(small.MIXED, AUTOREGRESSIVE)
+    networks = [model.network(name) for name in model.names]
+    assert networks == ['autoregressive', 'dense', 'dense', 'dense']
+    assert model.is_autoregressive
+    assert model.is_convolutional
+    shapes = {
+        name: params[f'encoders_{name}']['Dense_0']['direction'].shape for name in model.names[1:]
+    }
+    assert shapes == {'y': (5, 5), 'v': (3, 5), 'kind': (3, 5)}  # labels enter as one of 3
+    z, key = jax.random.normal(jax.random.key(0), (4, 3)), jax.random.key(1)
+    images = pictures(model, params, z, key)
+    assert [(n, a.shape) for n, a in images.items()] == [
+        (m.name, (4, *m.shape)) for m in small.MIXED
+    ]
+    assert set(np.unique(images['x'])) <= set(range(7))
+    p = model.apply({'params': params}, z, ['kind', 'v'], method='decode')
+    assert p['kind'].logits.shape == (4, 3)
+    np.testing.assert_allclose(images['v'], p['v'].mean, rtol=1e-5)
+    with pytest.raises(InputError, match='decode\\(z, x\\)'):
+        model.apply({'params': params}, z, ['v', 'x'], method='decode')
+
+    @jax.jit
+    @jax.vmap
+    def log_likelihoods(z, x):
+        return model.apply({'params': params}, z, x, method='log_likelihoods')
+
+    some = {n: a[:4] for n, a in x.items()}
+    values = log_likelihoods(z, some)
+    assert {n: v.shape for n, v in values.items()} == dict.fromkeys(model.names, (4,))
+    expected = np.log(jax.nn.softmax(p['kind'].logits))[np.arange(4), some['kind'].astype(int)]
+    np.testing.assert_allclose(values['kind'], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    'given', [('kind',), ('v', 'kind'), ('x', 'y', 'v'), ('x', 'y', 'v', 'kind')]
+)
+def test_any_of_images_vectors_and_labels_have_a_posterior(given):
+    model, params, x = small.make_model(small.MIXED, AUTOREGRESSIVE)
+    x = {n: x[n] for n in given}
+    q = encode(model, params, x)
+    assert q.mean.shape == (16, 3)
+    first = encode(model, params, {n: a[0] for n, a in x.items()})
+    np.testing.assert_allclose(first.mean, q.mean[0], rtol=1e-4, atol=1e-5)
+
+
+def test_wrong_shapes_of_vectors_and_labels_are_refused():
+    model, params, x = small.make_model(small.MIXED, AUTOREGRESSIVE)
+    for name, wrong, allowed in [
+        ('v', x['v'][0, :2], '(3,) of one example, (B, 3,) of a batch'),
+        ('v', jnp.zeros(()), '(3,) of one example, (B, 3,) of a batch'),
+        ('kind', jnp.zeros((4, 3)), '() of one example, (B,) of a batch'),
+    ]:
+        with pytest.raises(InputError) as error:
+            encode(model, params, {name: wrong})
+        assert str(error.value).endswith(
+            f'an array of shape {wrong.shape} given; allowed: {allowed}'
+        )
+
+
+def test_a_network_or_likelihood_that_is_not_there_is_refused():
+    vector, image = Modality('v', (3,)), Modality('x', (1, 1, 1))
+    check(AUTOREGRESSIVE, [vector])  # has no image for the strides to fit
+    check(AUTOREGRESSIVE, [image._replace(network='dense')])
+    for modality, message in [
+        (vector._replace(network='conv'), "modality v: network 'conv' given; allowed: '', 'dense'"),
+        (
+            image._replace(network='deep'),
+            "modality x: network 'deep' given; allowed: '', 'dense', ",
+        ),
+        (image._replace(likelihood='normal'), "modality x: likelihood 'normal' given; allowed: 'b"),
+        (image, 'strides that fit: block 1 would halve x at 1x1'),
+    ]:
+        with pytest.raises(InputError) as error:
+            check(AUTOREGRESSIVE, [modality])
+        assert message in str(error.value)
+
+
+def test_pictures_of_real_numbers_show_two_scales_around_their_offset():
+    modality = small.MIXED[2]
+    x = jnp.array([[1.0, -20.0, 0.5], [5.0, 40.0, 0.7], [-3.0, -80.0, 0.3]])
+    expected = [[0.5] * 3, [1.0] * 3, [0.0] * 3]
+    np.testing.assert_allclose(modality.scaled(x), expected, atol=1e-6)
+
+
+def test_binary_data_of_0_and_1_are_kept_and_real_numbers_too():
+    modalities = [Modality('x', (4,), white=1), small.MIXED[2]]
+    values = {'x': np.array([0, 1, 1, 0], np.uint8), 'v': np.array([1.5, -2.0, 1e-3], np.float64)}
+    seen = observe(modalities, values, jax.random.key(0))
+    np.testing.assert_array_equal(seen['x'], values['x'])
+    np.testing.assert_allclose(seen['v'], values['v'], rtol=1e-6)
+    assert seen['x'].dtype == seen['v'].dtype == jnp.float32

@@ -181,15 +181,24 @@ def test_no_key_is_used_twice():
             jax.jit(lambda key: jax.random.normal(key) + jax.random.uniform(key))(jax.random.key(0))
 
 
-@pytest.mark.parametrize('network', ['dense', 'conv'])
-def test_no_update_adds_axes_silently(network):
+@pytest.mark.parametrize(
+    ('modalities', 'network', 'last_layer'),
+    [
+        (small.BINARY, 'dense', 'block'), (small.BINARY, 'conv', 'block'),
+        (small.MIXED, 'conv', 'pointwise'), (small.MIXED, 'autoregressive', 'block'),
+        (small.THREE, 'autoregressive', 'block'),
+    ],
+)  # fmt: skip
+def test_no_update_adds_axes_silently(modalities, network, last_layer):
     """An array of other rank than was meant would be broadcast to a number that looks right."""
     config = small.make_config(
-        model__network=network, model__flow_steps=0, objective__name='combined',
-        objective__num_samples=2, optimizer__averaging=0.9, data__feed='resident',
+        model__network=network, model__last_layer=last_layer, model__feature_maps=6,
+        model__flow_steps=0, objective__name='combined', objective__num_samples=2,
+        optimizer__averaging=0.9, data__feed='resident',
     )  # fmt: skip
-    model = MultimodalVAE(DATA.modalities, config.model, True)
-    feed, update = train.make_feed_and_update(config, model, DATA)
+    data = small.make_data(modalities)
+    model = MultimodalVAE(modalities, config.model, True)
+    feed, update = train.make_feed_and_update(config, model, data)
     on_devices = jax.vmap(update, in_axes=(None, None, 0, None), axis_name=parallel.AXIS)
     arguments = next(feed.minibatches(0)), train.hyperparameters(config)
     with jax.numpy_rank_promotion('raise'):

@@ -24,7 +24,8 @@ class TrainedModel(NamedTuple):
         """q(z | x), of mean and scale [(B), D], given the modalities in x.
 
         Args:
-          x: name -> [(B), H, W, C], whole numbers 0 .. num_values-1: of binary modalities 0 and 1.
+          x: name -> [(B), *shape], whole numbers 0 .. num_values-1 (of binary modalities 0 and 1) or
+            real numbers.
 
         Raises:
           InputError: x is empty, or a name, a shape or a value is not the model's.
@@ -49,6 +50,10 @@ class TrainedModel(NamedTuple):
 
 def _check_values(modality: Modality, values: np.ndarray) -> None:
     top, is_number = modality.num_values - 1, values.dtype.kind in 'biuf'
+    if is_number and not modality.num_values:
+        if not np.isfinite(values).all():
+            raise InputError(f'modality {modality.name}: values that are not finite given')
+        return
     bad = values[~((values >= 0) & (values <= top) & (values % 1 == 0))] if is_number else values
     if bad.size:
         hint = ', as in pixels > 127: the model saw grey levels drawn as binary ones' * (top == 1)
