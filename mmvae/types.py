@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Array = jax.Array
 Key = jax.Array  # a typed key, as jax.random.key makes it
@@ -59,6 +60,27 @@ class Modality(NamedTuple):
     def elements(self) -> int:
         """How many numbers one example has."""
         return math.prod(self.shape)
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the values are classes, which have no order: categorical, and no image."""
+        return self.likelihood == 'categorical' and not self.is_image
+
+    @property
+    def shown_shape(self) -> tuple[int, ...]:
+        return (*self.shape, self.num_values) if self.has_classes else self.shape
+
+    def shown(self, x: Array) -> np.ndarray:
+        """Values as pictures have them, [N, *shown_shape] in [0, 1]: real numbers in most cases.
+
+        Args:
+          x: [N, *shape], values of the model; of classes also their probabilities, [N, *shape, V].
+        """
+        if not self.has_classes:
+            return np.asarray(self.scaled(x))
+        if np.ndim(x) > len(self.shape) + 1:
+            return np.asarray(x, np.float32)
+        return np.float32(np.asarray(x)[..., None] == np.arange(self.num_values))
 
     def scaled(self, x: Array) -> Array:
         """Values 0 .. num_values-1 as [0, 1], as pictures show them.

@@ -49,8 +49,8 @@ def test_accuracies_are_of_what_was_trained_on_and_tested_on(monkeypatch):
     monkeypatch.setattr(evaluate, 'latents', latents)
     model, params, _ = small.make_model()
     rows = representation.classify(model, params, data, seed=0, batch_size=10)
-    # The test set, then the unpaired examples of each modality.
-    assert fitted == [60, 140, 140]
+    # The test set of each modality, then the unpaired examples of each.
+    assert fitted == [60, 60, 140, 140]
     accuracy = {(r['train'], r['test'], r['method']): r['accuracy'] for r in rows}
     for method in ('means', 'samples', 'means, linear'):
         assert accuracy['x', 'x', method] == 1
@@ -63,9 +63,57 @@ def test_accuracies_are_of_what_was_trained_on_and_tested_on(monkeypatch):
     assert len(representation.table(rows)) == 1 + len(rows)
 
 
-def test_what_cannot_be_classified_across_is_refused():
+def test_other_shapes_meet_in_the_latent_alone_and_the_unknown_is_left_out(monkeypatch):
+    data = make_data()
+    # The class of the first test example and of the last ten training examples is not known.
+    digits = data.labels['digit'].astype(int)
+    digits[[306, *range(290, 300)]] = -1
+    y = Modality('y', (16,))
+    data = data._replace(
+        modalities=(MODALITIES[0], y), labels={'digit': digits},
+        arrays={**data.arrays, 'y': data.arrays['y'].reshape(-1, 16)},
+    )  # fmt: skip
+
+    def latents(model, params, examples, key, batch_size):
+        ((name, values),) = examples.values().items()
+        features = np.float32(values.reshape(len(values), 16) == 255)
+        return {f'mean_{name}': features, f'sample_{name}': features}
+
+    monkeypatch.setattr(evaluate, 'latents', latents)
+    monkeypatch.setattr(representation, 'SEEDS', 1)
     model, params, _ = small.make_model()
-    with pytest.raises(InputError, match='the digits 8, 9 are tested on, and the classifier of x'):
+    rows = representation.classify(model, params, data, seed=0, batch_size=10)
+    across = {(r['train'], r['test']) for r in rows if r['method'] == 'pixels'}
+    assert across == {('x', 'x'), ('y', 'y')}
+    assert len(rows) == 2 + 3 * 4
+    assert {r['n'] for r in rows} == {59}
+    assert {(r['train'], r['num_train']) for r in rows} == {('x', 140), ('y', 130)}
+
+
+def test_an_array_row_in_many_pairs_counts_once(monkeypatch):
+    data = make_data()
+    many = {'x': np.repeat(data.splits['test']['x'], 3), 'y': np.tile(data.splits['test']['y'], 3)}
+    monkeypatch.setattr(
+        evaluate, 'latents',
+        lambda model, params, examples, *more: {
+            f'{kind}_{name}': np.float32(data.labels['digit'][rows])[:, None]
+            for name, rows in examples.rows.items() for kind in ('mean', 'sample')
+        },
+    )  # fmt: skip
+    model, params, _ = small.make_model()
+    once, often = (
+        representation.classify(model, params, d, 0, 10)
+        for d in (data, data._replace(splits={**data.splits, 'test': many}))
+    )
+    assert often == once
+
+
+def test_what_cannot_be_classified_is_refused():
+    model, params, _ = small.make_model()
+    with pytest.raises(InputError, match='digit 8, 9 is tested on, and the classifier of x'):
         representation.classify(model, params, make_data(test_digits=(8, 9)), 0, 10)
-    with pytest.raises(InputError, match=r'x \(4, 6, 1\), y \(5, 3, 1\); wanted'):
-        representation.classify(model, params, small.make_data(), 0, 10)
+    with pytest.raises(InputError, match='x, y and labels none; wanted: several modalities'):
+        representation.classify(model, params, make_data()._replace(labels={}), 0, 10)
+    unknown = {'digit': np.full(366, -1)}
+    with pytest.raises(InputError, match='0 classes of digit are known of the test examples'):
+        representation.classify(model, params, make_data()._replace(labels=unknown), 0, 10)

@@ -1,12 +1,13 @@
-"""What the shared latent is good for: classifying digits across modalities (section 7.4.2).
+"""What the shared latent is good for: classifying across modalities (section 7.4.2).
 
-A classifier learns to tell digits from one modality and is tested on either. What it is given
-is the images' pixels, the means of q(z | modality), or samples of it. The MLP is scikit-learn's,
-with the settings of the author's code; a linear probe (logistic regression) stands beside it.
+A classifier learns to tell a label, such as the digit, from one modality and is tested on any. What
+it is given is the pixels or other values, the means of q(z | modality), or samples of it. The MLP is
+scikit-learn's, with the settings of the author's code; a linear probe (logistic regression) stands
+beside it.
 """
 
+import functools
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from mmvae import evaluate, keys
 from mmvae.data import DataSet
+from mmvae.data.judges import fit
 from mmvae.evaluate import Examples
 from mmvae.model.vae import MultimodalVAE
 from mmvae.types import InputError, Params
@@ -21,65 +23,74 @@ from mmvae.types import InputError, Params
 _log = logging.getLogger(__name__)
 
 SEEDS = 3  # of the MLP
-Representation = dict[str, dict[str, np.ndarray]]  # kind -> modality -> [N, features]
 
 
 def classify(
     model: MultimodalVAE, params: Params, data: DataSet, seed: int, batch_size: int
 ) -> list[dict[str, Any]]:
-    """Table 7.2: accuracies on the test set.
+    """Table 7.2: accuracies of telling the data's first label on the test set.
 
     The classifier learns from the training examples seen in its modality alone, which are the
-    unpaired ones (from the pairs where there are none).
+    unpaired ones (from all that are seen in it where there are none). Examples whose label is not
+    known are left out.
 
     Args:
       seed: of the evaluation, for the samples, and what binary modalities are drawn by.
 
     Returns:
-      For each modality trained on, modality tested on and method ('pixels', 'means',
-      'samples', and 'means, linear'): accuracy (the mean over `SEEDS` seeds of the classifier)
-      and std over them, n and the number of training examples. Both are shares of 1.
+      For each modality trained on, modality tested on and method ('pixels', where their shapes are
+      equal, 'means', 'samples', and 'means, linear'): accuracy (the mean over `SEEDS` seeds of the
+      classifier) and std over them, n and the number of training examples. Both are shares of 1.
 
     Raises:
-      InputError: the modalities differ in shape, so that no classifier could go across, or
-        digits are tested on that a classifier has not seen.
+      InputError: there is one modality, no label, or a class is tested on that a classifier has not
+        seen.
     """
-    names = tuple(m.name for m in data.modalities)
-    if len(names) < 2 or len({m.shape for m in data.modalities}) > 1:
-        shapes = ', '.join(f'{m.name} {m.shape}' for m in data.modalities)
+    if len(model.names) < 2 or not data.labels:
         raise InputError(
-            f'--mode=represent: the modalities are {shapes}; wanted: several of one shape'
+            f'--mode=represent: modalities {", ".join(model.names)} and labels '
+            f'{", ".join(data.labels) or "none"}; wanted: several modalities and a label'
         )
-    test_rows = data.splits['test'][names[0]]
-    test_labels = data.labels_of('digit', names[0], test_rows)
-    rows_of = {}  # those that each classifier learns from
-    for source in names:
-        unpaired = data.streams.get((source,), {source: ()})[source]
-        rows_of[source] = np.sort(unpaired if len(unpaired) else data.streams[names][source])
-        labels = data.labels_of('digit', source, rows_of[source])
-        if unseen := sorted({*test_labels.tolist()} - {*labels.tolist()}):
+    label, *_ = data.labels
+    shapes = {m.name: m.shown_shape for m in data.modalities}
+    learned, tested = {}, {}  # by modality: examples and their classes
+    for name in model.names:
+        seen = [rows[name] for observed, rows in data.streams.items() if name in observed]
+        alone = data.streams.get((name,), {}).get(name, ())
+        rows = np.unique(alone if len(alone) else np.concatenate(seen))
+        learned[name] = _labelled(data, label, name, rows, rows)
+        once, index = np.unique(data.splits['test'][name], return_index=True)
+        tested[name] = _labelled(data, label, name, once, index)
+    known = {c for _, classes in tested.values() for c in classes.tolist()}
+    if len(known) < 2:
+        raise InputError(
+            f'--mode=represent: {len(known)} classes of {label} are known of the test examples; '
+            'wanted: two or more'
+        )
+    for name, (_, classes) in learned.items():
+        if unseen := sorted(known - {*classes.tolist()}):
             raise InputError(
-                f'--mode=represent: the digits {", ".join(map(str, unseen))} are tested on, and '
-                f'the classifier of {source} has not seen them; wanted: a run with more training '
-                'examples, or whose data.train_digits has them'
+                f'--mode=represent: {label} {", ".join(map(str, unseen))} is tested on, and the '
+                f'classifier of {name} has not seen it; wanted: a run whose training examples of '
+                f'{name} have every {label}'
             )
-    test = _representations(model, params, evaluate.examples_of(data, 'test'), 'test', seed,
-                            batch_size)  # fmt: skip
+    represent = functools.partial(_represent, model, params, data, seed, batch_size)
+    test = {name: represent('test', name, examples) for name, (examples, _) in tested.items()}
     rows = []
-    for source, source_rows in rows_of.items():
-        examples = Examples(data.arrays, {source: source_rows}, source_rows)
-        train = _representations(model, params, examples, 'train', seed, batch_size)
-        labels = data.labels_of('digit', source, source_rows)
+    for source, (examples, labels) in learned.items():
+        train = represent('train', source, examples)
         for method, kind, make, seeds in _METHODS:
-            classifiers = [fit(make(s), train[kind][source], labels) for s in range(seeds)]
-            for target in names:
-                guessed = [c.predict(test[kind][target]) for c in classifiers]
-                accuracies = np.mean(np.array(guessed) == test_labels, axis=1)
+            classifiers = [fit(make(s), train[kind], labels) for s in range(seeds)]
+            for target, (_, right) in tested.items():
+                if kind == 'pixels' and shapes[source] != shapes[target]:
+                    continue
+                guessed = [c.predict(test[target][kind]) for c in classifiers]
+                accuracies = np.mean(np.array(guessed) == right, axis=1)
                 rows.append({
                     'train': source, 'test': target, 'method': method,
                     'accuracy': float(np.mean(accuracies)),
                     'std': float(np.std(accuracies, ddof=1)) if seeds > 1 else None,
-                    'n': len(test_labels), 'num_train': len(labels),
+                    'n': len(right), 'num_train': len(labels),
                 })  # fmt: skip
                 accuracy = rows[-1]['accuracy']
                 _log.info('%s of %s, tested on %s: %.4f', method, source, target, accuracy)
@@ -117,24 +128,23 @@ _METHODS = (
 )
 
 
-def fit(classifier: Any, features: np.ndarray, labels: np.ndarray) -> Any:
-    """The classifier, fitted; that it stops at its 50th pass is the setting, not a fault."""
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        return classifier.fit(features, labels)
+def _labelled(
+    data: DataSet, label: str, name: str, rows: np.ndarray, index: np.ndarray
+) -> tuple[Examples, np.ndarray]:
+    """Examples of one modality and their classes, without those whose class is not known."""
+    classes = data.labels_of(label, name, rows)
+    known = classes >= 0
+    return Examples(data.arrays, {name: rows[known]}, index[known]), classes[known]
 
 
-def _representations(
-    model: MultimodalVAE, params: Params, examples: Examples, split: str, seed: int,
-    batch_size: int,
-) -> Representation:  # fmt: skip
-    """What classifiers are given of examples, for each of their modalities."""
+def _represent(
+    model: MultimodalVAE, params: Params, data: DataSet, seed: int, batch_size: int, split: str,
+    name: str, examples: Examples,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """What classifiers are given of examples of one modality: kind -> [N, features]."""
     key = keys.evaluation_key(seed, split)
     latents = evaluate.latents(model, params, examples, key, batch_size)
+    pixels = data.shown(name, examples.rows[name]).reshape(len(examples.index), -1)
     return {
-        'pixels': {
-            n: np.float32(a.reshape(len(a), -1) / 255) for n, a in examples.values().items()
-        },
-        'means': {n: latents[f'mean_{n}'] for n in examples.rows},
-        'samples': {n: latents[f'sample_{n}'] for n in examples.rows},
-    }
+        'pixels': pixels, 'means': latents[f'mean_{name}'], 'samples': latents[f'sample_{name}']
+    }  # fmt: skip

@@ -15,9 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mmvae import keys
-from mmvae.analysis.representation import fit
-from mmvae.data import DataSet, coloured_mnist
-from mmvae.evaluate import examples_of, some_of
+from mmvae.data import DataSet
+from mmvae.data.judges import Judge, judge_of, spread
 from mmvae.model.vae import MultimodalVAE, moments, observe, pictures
 from mmvae.system.metrics import Means, number
 from mmvae.types import InputError, Key, Modality, Params
@@ -26,13 +25,15 @@ IMAGE_FILES = ('.png', '.jpg', '.jpeg')
 
 
 class Translation(NamedTuple):
-    """Translations of N images, in the values of the data, 0 .. num_values-1.
+    """Translations of N examples, in the values of the data, 0 and 1 of binary ones.
+
+    Of a target that has classes, y is one of V numbers that is 1 and [*shape] below [*shape, V]: samples and
+    mean are the classes' probabilities.
 
     Attributes:
-      seen: the source as the model saw it, [N, h, w, c].
-      samples: E[y | z] (a sample of y, if autoregressive) for each of S draws of z,
-        [N, S, H, W, C].
-      mean: of the predictive distribution, [N, H, W, C].
+      seen: the source as the model saw it, [N, *shape].
+      samples: E[y | z] (a sample of y, if autoregressive) for each of S draws of z, [N, S, *shape].
+      mean: of the predictive distribution, [N, *shape].
       std: its standard deviation in each element: what x leaves open of z and what z leaves
         open. Estimated from the S draws; nan for S = 1.
     """
@@ -44,23 +45,23 @@ class Translation(NamedTuple):
 
 
 def translate(
-    model: MultimodalVAE, params: Params, images: np.ndarray, example_keys: Key, source: str,
+    model: MultimodalVAE, params: Params, values: np.ndarray, example_keys: Key, source: str,
     target: str, num_samples: int, batch_size: int = 50,
 ) -> Translation:  # fmt: skip
-    """Translates images of one modality into another.
+    """Translates examples of one modality into another.
 
     Args:
-      images: uint8 [N, h, w, c], of the source.
-      example_keys: [N]. What is drawn for an image depends on its key alone.
+      values: [N, *shape] of the source, as the data have them.
+      example_keys: [N]. What is drawn for an example depends on its key alone.
 
     Raises:
       InputError: there is no such modality, or they are the same.
     """
     check_direction(model, source, target)
     parts = [
-        _translate(model, params, images[s : s + batch_size], example_keys[s : s + batch_size],
+        _translate(model, params, values[s : s + batch_size], example_keys[s : s + batch_size],
                    source, target, num_samples)
-        for s in range(0, len(images), batch_size)
+        for s in range(0, len(values), batch_size)
     ]  # fmt: skip
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
@@ -147,22 +148,22 @@ def read_images(folder: Path, modality: Modality) -> tuple[list[str], np.ndarray
 
 
 def quality(
-    model: MultimodalVAE, params: Params, data: DataSet, classified: DataSet, seed: int,
-    num_examples: int, num_samples: int, batch_size: int = 50,
+    model: MultimodalVAE, params: Params, data: DataSet, seed: int, num_examples: int,
+    num_samples: int, batch_size: int = 50,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """How good the translations of test examples are, in numbers.
 
     Args:
-      classified: whose training examples the digit classifier learns from; all digits.
+      num_examples: of each source, at most; 0 for all. Each row of its array counts once.
 
     Returns:
-      For each direction: source, target, n, S, and as mean and stderr over the examples
+      For each direction: source, target, and as mean, stderr, n and samples (S)
 
-      digit       share of translations that a classifier gives the input's label
-      digit_real  the same of the real images: what the classifier itself is good for
-      colour      share with the colour that belongs to the input's (coloured MNIST only)
+      NAME        for each of the data's labels, such as 'digit': the share of translations that a
+                  judge gives the input's class (see `mmvae.data.judges`)
+      NAME_real   the same of the target's real examples: what the judge itself is good for
       diversity   root mean square distance of two translations of one input, in [0, 1]
-      sharpness   mean size of the gradient between neighbouring pixels, in [0, 1]
+      sharpness   of images, mean size of the gradient between neighbouring pixels, in [0, 1]
       sharpness_real  the same of the real images
 
     Raises:
@@ -170,67 +171,75 @@ def quality(
     """
     if num_samples < 2:
         raise InputError(f'--num_samples: {num_samples} given; allowed: 2 or more, to be compared')
-    test = some_of(examples_of(data, 'test'), num_examples)
-    images = test.values()
-    test_key = keys.evaluation_key(seed, 'test')
-    example_keys = jax.vmap(functools.partial(keys.fold, test_key))(test.index)
-
-    def per_input(values):  # of each translation -> the mean of each input's
-        return values.reshape(-1, num_samples).mean(1)
-
-    rows = []
+    key = keys.evaluation_key(seed, 'test')
+    lines = []
     for target in model.names:
-        modality, real = model.modality(target), images[target] / 255.0
-        labels = data.labels_of('digit', target, test.rows[target])
-        classifier = _digit_classifier(classified, target)
+        judges = {label: judge_of(data, label, target) for label in data.labels}
+        judges = {label: judge for label, judge in judges.items() if judge}
+        measure = functools.partial(_measure, model.modality(target), judges, data)
+        rows, _ = _inputs(data, target, num_examples)
+        real = measure(target, rows, data.shown(target, rows)[:, None])
         for source in [name for name in model.names if name != target]:
-            translated = translate(
-                model, params, images[source], example_keys, source, target, num_samples,
-                batch_size,
-            )  # fmt: skip
-            samples = np.asarray(modality.scaled(translated.samples))
-            flat = samples.reshape(-1, *samples.shape[2:])
-            digits = classifier.predict(_brightness(flat))
-            measured = {
-                'digit': per_input(digits == np.repeat(labels, num_samples)),
-                'digit_real': classifier.predict(_brightness(real)) == labels,
-                'diversity': _diversity(samples),
-                'sharpness': per_input(_sharpness(flat)),
-                'sharpness_real': _sharpness(real),
-            }
-            if modality.shape[-1] == 3:
-                right = coloured_mnist.colour_of(images[target], target)
-                colours = coloured_mnist.colour_of(flat, target)
-                measured['colour'] = per_input(colours == np.repeat(right, num_samples))
+            inputs, parts = _inputs(data, source, num_examples), []
+            for start in range(0, len(inputs[0]), batch_size):
+                rows, index = (a[start : start + batch_size] for a in inputs)
+                example_keys = jax.vmap(functools.partial(keys.fold, key))(index)
+                arguments = data.arrays[source][rows], example_keys, source, target, num_samples
+                samples = translate(model, params, *arguments).samples
+                flat = model.modality(target).shown(samples.reshape(-1, *samples.shape[2:]))
+                shown = flat.reshape(*samples.shape[:2], *flat.shape[1:])
+                parts.append(measure(source, rows, shown))
+            columns = {}
+            for name in parts[0]:
+                columns[name] = np.concatenate([part[name] for part in parts])
+                columns |= {f'{name}_real': real[name]} if name in real else {}
             means = Means()
-            means.add(measured)
-            rows.append({'source': source, 'target': target, **means.report(samples=num_samples)})
-    return rows
+            means.add({name: v[~np.isnan(v)] for name, v in columns.items()})
+            lines.append({'source': source, 'target': target, **means.report(num_samples)})
+    return lines
+
+
+def _inputs(data: DataSet, name: str, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Test rows of a modality's array, each once, and their places in the split; so many at most."""
+    rows, index = np.unique(data.splits['test'][name], return_index=True)
+    some = spread(len(rows), most)
+    return rows[some], index[some]
+
+
+def _measure(
+    modality: Modality, judges: Mapping[str, Judge], data: DataSet, source: str, rows: np.ndarray,
+    shown: np.ndarray,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """What `quality` says of [N, S, ...], by column, of each example the mean over S: [N].
+
+    Args:
+      source, rows: whose classes are the right ones; nan where a class is not known.
+    """
+    flat = shown.reshape(-1, *shown.shape[2:])
+
+    def mean(values):
+        return values.reshape(shown.shape[:2]).mean(1)
+
+    measured = {}
+    for label, judge in judges.items():
+        classes = data.labels_of(label, source, rows).astype(int)
+        is_right = mean(judge(flat) == np.repeat(classes, shown.shape[1]))
+        measured[label] = np.where(classes >= 0, is_right, np.nan)
+    if shown.shape[1] > 1:
+        measured['diversity'] = _diversity(shown)
+    if modality.is_image:
+        measured['sharpness'] = mean(_sharpness(flat))
+    return measured
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """The rows of `quality`, the first row the heading."""
-    first, *_ = names = [name for name in rows[0] if name not in ('source', 'target')]
+    names = dict.fromkeys(name for row in rows for name in row if name not in ('source', 'target'))
     return [('from', 'to', *names, 'n', 'S')] + [
-        (row['source'], row['target'], *(number(row[n], 3) for n in names),
-         str(row[first]['n']), str(row[first]['samples']))
+        (row['source'], row['target'], *(number(row[n], 3) if n in row else '' for n in names),
+         str(row['diversity']['n']), str(row['diversity']['samples']))
         for row in rows
     ]  # fmt: skip
-
-
-def _digit_classifier(data: DataSet, name: str) -> Any:
-    """Tells digits of one modality by their brightness, from up to 10,000 training examples."""
-    from sklearn.neural_network import MLPClassifier
-
-    train = some_of(examples_of(data, 'train'), 10000)
-    classifier = MLPClassifier((200,), max_iter=30, random_state=0)
-    pixels = _brightness(train.values()[name] / 255.0)
-    return fit(classifier, pixels, data.labels_of('digit', name, train.rows[name]))
-
-
-def _brightness(images: np.ndarray) -> np.ndarray:
-    """[N, H, W, C] in [0, 1] -> the brightest channel of each pixel, [N, H W]."""
-    return np.float32(images.max(-1).reshape(len(images), -1))
 
 
 def _diversity(samples: np.ndarray) -> np.ndarray:

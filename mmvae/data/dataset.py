@@ -1,5 +1,7 @@
 """A data set: an array of each modality, and the rows of them that are examples."""
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +26,8 @@ class DataSet(NamedTuple):
       ids: modality -> whole numbers [N_m]: array rows of equal id belong together.
       labels: name -> a whole number for each id, -1 where it is unknown; never read by training.
       id_names: what each id is called, for example its place in the source.
+      judges: of labels that need no or a special training (see `mmvae.data.judges`): label ->
+        (modality -> what tells the label by values of it, as `shown` gives them).
     """
 
     modalities: tuple[Modality, ...]
@@ -33,10 +37,17 @@ class DataSet(NamedTuple):
     ids: dict[str, np.ndarray]
     labels: dict[str, np.ndarray]
     id_names: np.ndarray
+    judges: Mapping[str, Callable[[str], Callable[[np.ndarray], np.ndarray]]] = MappingProxyType({})
 
     def labels_of(self, name: str, modality: str, rows: np.ndarray) -> np.ndarray:
         """The labels of some rows of a modality's array."""
         return self.labels[name][self.ids[modality][rows]]
+
+    def shown(self, modality: str, rows: np.ndarray) -> np.ndarray:
+        """Some rows of a modality's array as pictures have them: `Modality.shown`."""
+        (of,) = (m for m in self.modalities if m.name == modality)
+        values = self.arrays[modality][rows]
+        return of.shown(values / of.white if of.likelihood == 'bernoulli' else values)
 
     def training_rows(self, modality: str) -> np.ndarray:
         """Every row of a modality's array that is of the training part, once, in order."""

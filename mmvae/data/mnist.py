@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mmvae.config import DataConfig
+from mmvae.data import judges
+from mmvae.data.coloured_mnist import colour_of
 from mmvae.data.dataset import DataSet, assign_streams, balanced_order
 from mmvae.data.files import read_data_set
 from mmvae.data.views import modalities, view
@@ -55,8 +57,7 @@ def _make(
     parts = []
     for number, classes in enumerate(kept.values()):
         images, labels, source = digits[number]
-        # An example's colour does not depend on which others are asked for.
-        colours = np.random.default_rng([config.seed, number, 2]).integers(3, size=len(labels))
+        colours = _colours(config, number, len(labels))
         (rows,) = np.nonzero(np.isin(labels, classes or range(10)))
         rows = rows[: config.limit or None]
         parts.append((images[rows], labels[rows], source[rows], colours[rows]))
@@ -64,6 +65,13 @@ def _make(
     arrays = view(config, images, colours)
     ends = np.cumsum([len(part[1]) for part in parts])
     rows = np.split(np.arange(len(labels)), ends[:-1])
+    named, judged = (
+        {'digit': labels},
+        {'digit': functools.partial(_learn_digits, config, digits[0])},
+    )
+    if config.view == 'coloured':
+        named['colour'] = colours
+        judged['colour'] = lambda modality: functools.partial(colour_of, name=modality)
     return DataSet(
         modalities(config), arrays,
         splits={name: dict.fromkeys(arrays, r) for name, r in zip(kept, rows, strict=True)},
@@ -71,9 +79,24 @@ def _make(
             make_order(ends[0]), tuple(arrays), config.num_pairs, config.unpaired
         ),
         ids=dict.fromkeys(arrays, np.arange(len(labels))),
-        labels={'digit': labels} | ({'colour': colours} if config.view == 'coloured' else {}),
+        labels=named,
         id_names=source,
+        judges=judged,
     )  # fmt: skip
+
+
+def _colours(config: DataConfig, number: int, size: int) -> np.ndarray:
+    """Of all examples of a split: no colour depends on which others are asked for."""
+    return np.random.default_rng([config.seed, number, 2]).integers(3, size=size)
+
+
+def _learn_digits(config: DataConfig, digits: Digits, modality: str) -> judges.Judge:
+    """Tells all ten digits, also those that a model was not to see, by their brightness."""
+    images, labels, _ = digits
+    rows = judges.spread(len(labels[: config.limit or None]), judges.MOST)
+    colours = _colours(config, 0, len(labels))[rows]
+    values = view(config, images[rows], colours)[modality] / 255
+    return judges.learn(values, labels[rows], features=lambda values: values.max(-1))
 
 
 @functools.cache

@@ -19,7 +19,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from mmvae import data as data_sets
 from mmvae import evaluate, keys
 from mmvae import train as training
 from mmvae.analysis import figures, representation, translation
@@ -166,7 +165,8 @@ def encode(
     """Writes latents_<split>.npz: mean, scale and a sample of q(z | each subset), labels, source.
 
     Arrays are named mean_x, scale_x, sample_x, mean_y, ..., sample_xy, [N, D] each. Of a flow the
-    mean and scale are those of `posteriors.FlowPosterior`.
+    mean and scale are those of `posteriors.FlowPosterior`. label_NAME has each label, [N], -1 where
+    it is not known, `labels` the first; `source` is what the data call each example.
     """
     with run.at_work(workdir, out) as folder:
         model, params, _ = run.restore_best(config, workdir)
@@ -175,8 +175,9 @@ def encode(
         key = keys.evaluation_key(config.eval.seed, split)
         arrays = evaluate.latents(model, params, examples, key, config.eval.batch_size)
         name, rows = next(iter(data.splits[split].items()))
-        arrays |= {'labels': data.labels_of('digit', name, rows),
-                   'source': data.id_names[data.ids[name][rows]]}  # fmt: skip
+        for label in reversed(data.labels):  # the first comes last
+            arrays |= dict.fromkeys([f'label_{label}', 'labels'], data.labels_of(label, name, rows))
+        arrays['source'] = data.id_names[data.ids[name][rows]]
         path = folder / f'latents_{split}.npz'
         with metrics.replacing(path) as partial:
             np.savez_compressed(partial, **arrays)
@@ -193,7 +194,7 @@ def represent(config: Config, workdir: Path, data: DataSet, out: Path | None = N
 
 def quality(
     config: Config, workdir: Path, data: DataSet, num_samples: int, count: int = 1000,
-    data_dir: str | None = None, out: Path | None = None,
+    out: Path | None = None,
 ) -> None:  # fmt: skip
     """Writes translation.json, how good the translations of test examples are, and prints it.
 
@@ -202,12 +203,7 @@ def quality(
     """
     run.require_finished(workdir)
     translation.check_several(run.build_model(config))
-    # The classifier knows all digits, also where the model was not to see them.
-    every_digit = dataclasses.replace(config.data, train_digits=(), test_digits=())
-    data_dir = provenance.data_dir_of(workdir, data_dir)
-    classified = data if every_digit == config.data else data_sets.load(every_digit, data_dir)
-
-    arguments = data, classified, config.eval.seed, count, num_samples
+    arguments = data, config.eval.seed, count, num_samples
     measure = lambda *best: translation.quality(*best, *arguments)  # noqa: E731
     _write_rows(config, workdir, 'translation', measure, translation.table, out)
 
