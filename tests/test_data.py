@@ -1,3 +1,4 @@
+import subprocess
 import sys
 import types
 import zipfile
@@ -8,7 +9,7 @@ import pytest
 
 from mmvae import data as data_sets
 from mmvae.config import BatchConfig
-from mmvae.data import files, mnist
+from mmvae.data import files, mnist, streams
 from mmvae.data.dataset import assign_streams, check_values, count
 from mmvae.data.streams import ResidentFeed, Stream, TfdataFeed, initial_rows, make_streams
 from mmvae.types import InputError
@@ -163,6 +164,27 @@ def test_tfdata_gives_the_resident_feeds_bytes_from_any_step(first):
                 for name, image in images.items():
                     assert got[stream][name].dtype == np.uint8
                     np.testing.assert_array_equal(got[stream][name], image)
+
+
+def test_resident_refuses_what_the_device_has_no_room_for(monkeypatch):
+    data = small.make_data()
+    monkeypatch.setattr(streams, 'device_memory', lambda: 1000)
+    with pytest.raises(InputError, match="'resident' given; allowed: 'tfdata': .* memory 1000"):
+        ResidentFeed(data, [], num_devices=1)
+
+
+@pytest.mark.slow
+def test_a_process_can_end_while_tfdata_gathers():
+    code = (
+        'from tests import small; from tests.test_data import *\n'
+        'data = small.make_data()\n'
+        'large = {m: np.zeros((47, 1000, 1000), np.uint8) for m in "xy"}\n'
+        'data = data._replace(arrays=large)\n'
+        'feed = TfdataFeed(data, make_streams(data, BATCH, seed=0), 1)\n'
+        'minibatches = feed.minibatches(0)\n'
+        'next(minibatches)'
+    )
+    subprocess.run([sys.executable, '-c', code], timeout=60, check=True)
 
 
 def write_npz(path, **changes):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmvae.system.process import machine_memory
 from mmvae.types import InputError
 
 _READERS = {
@@ -48,7 +49,7 @@ def read_npz(
                     raise ValueError(f'{key} is an array of objects')
                 check(key, dtype, shape)
                 total += dtype.itemsize * int(np.prod(shape, dtype=object))
-            if total > os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'):
+            if total > machine_memory():
                 raise ValueError(f'it claims {total} bytes, more than this machine has')
         with np.load(path) as npz:
             return {key: npz[key] for key in keys}

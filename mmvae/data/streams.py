@@ -5,16 +5,19 @@ position i of a stream is permutation(data.seed, stream, epoch of i)[place of i 
 a run resumes with the very next minibatch, and any two feeds see the same ones.
 """
 
+import atexit
 import functools
 import itertools
 import os
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmvae.config import BatchConfig, Config
+from mmvae.config import BatchConfig, Config, require
 from mmvae.data.dataset import DataSet, Rows, count
+from mmvae.system.parallel import device_memory
 from mmvae.types import Array, InputError
 
 PAIRED = 'paired'
@@ -124,6 +127,9 @@ class ResidentFeed:
     """
 
     def __init__(self, data: DataSet, streams: list[Stream], num_devices: int):
+        size, memory = sum(a.nbytes for a in data.arrays.values()), device_memory()
+        allowed = f"'tfdata': the arrays have {size} bytes and a device's memory {memory}"
+        require(size <= memory, 'data.feed', 'resident', allowed)
         self.constants: Mapping[str, np.ndarray] = data.arrays
         self._streams, self._num_devices = streams, num_devices
 
@@ -154,29 +160,35 @@ class TfdataFeed:
 
     def minibatches(self, first: int) -> Iterator[dict[str, dict[str, np.ndarray]]]:
         """From update `first` on: stream name -> modality name -> values, [devices, ..., ...]."""
+        batches = self._gather(first)
+        # tf.data's threads run Python: a process that ends while they do waits for them for ever.
+        atexit.register(lambda ref: (open_ := ref()) and open_.close(), weakref.ref(batches))
+        return batches
+
+    def _gather(self, first):
         os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # notes on its own build
         import tensorflow as tf
 
         tf.config.set_visible_devices([], 'GPU')  # JAX's
-        arrays = {name: tf.constant(a) for name, a in self._arrays.items()}
         observed = [(s.name, m) for s in self._streams for m in s.modalities]
 
+        def gather(step):  # by NumPy, which reads of a memory-mapped array these rows alone
+            return [
+                self._arrays[m][rows].reshape(self._num_devices, -1, *self._arrays[m].shape[1:])
+                for s in self._streams for m, rows in s.minibatch(int(step)).items()
+            ]  # fmt: skip
+
         def minibatch(step):
-            return [rows for s in self._streams for rows in s.minibatch(int(step)).values()]
-
-        def split(batch, shape):
-            return tf.reshape(batch, (self._num_devices, -1, *shape))
-
-        def gather(step):
-            rows = tf.numpy_function(minibatch, [step], [tf.int32] * len(observed))
+            arrays = tf.numpy_function(gather, [step], [self._arrays[m].dtype for _, m in observed])
             batch = {s.name: {} for s in self._streams}
-            for (stream, m), r in zip(observed, rows, strict=True):
-                batch[stream][m] = split(tf.gather(arrays[m], r), arrays[m].shape[1:])
+            for (stream, m), array in zip(observed, arrays, strict=True):
+                batch[stream][m] = array
             return batch
 
         steps = tf.data.Dataset.range(first, 2**62)
-        dataset = steps.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        yield from dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
+        # As many as hide the reading: more take memory, and no time off.
+        dataset = steps.map(minibatch, num_parallel_calls=2, deterministic=True)
+        yield from dataset.prefetch(2).as_numpy_iterator()
 
     def fetch(self, constants: Any, minibatch: dict[str, dict[str, Array]]) -> Any:
         del constants

@@ -19,6 +19,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mmvae.config import BatchConfig, require
+from mmvae.system.process import machine_memory
 from mmvae.types import Array, RunError
 
 AXIS = 'devices'
@@ -40,6 +41,12 @@ def leave_memory_to_others() -> None:
 
 def device_count() -> int:
     return jax.local_device_count()
+
+
+def device_memory() -> int:
+    """The bytes that arrays can take on one local device; on a CPU, of the machine."""
+    limit = (jax.local_devices()[0].memory_stats() or {}).get('bytes_limit')
+    return limit or machine_memory()
 
 
 def check_batches(batch: BatchConfig) -> None:

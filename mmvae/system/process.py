@@ -128,6 +128,11 @@ def stop_requests() -> Iterator[Callable[[], int | None]]:
             signal.signal(number, handler)
 
 
+def machine_memory() -> int:
+    """Bytes."""
+    return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+
+
 def versions() -> dict[str, str]:
     """Python's and the packages' versions."""
     return {'python': platform.python_version(), **{p: metadata.version(p) for p in _PACKAGES}}
