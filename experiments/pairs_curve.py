@@ -27,6 +27,7 @@ from absl import app, flags
 
 from experiments import mnist_halves
 from mmvae.analysis import curves
+from mmvae.quantities import find
 from mmvae.sweep import points as sweeps
 from mmvae.sweep import summary
 from mmvae.system import metrics
@@ -36,14 +37,15 @@ NUM_PAIRS = (0, 50, 100, 300, 1000, 3000, 10000, 50000)
 OBJECTIVES = ('joint', 'translation')
 SEEDS = (0, 1, 2)
 
-# Column -> what it is of results.json's importance-weighted estimates: a sum of these.
-# Without pairs nothing ties the modalities, and their NLLs add up.
+# Column -> the rows of results.json that it is a sum of, by kind, of and given: with pairs, and
+# without. Without pairs nothing ties the modalities, and their NLLs add up.
+X, Y, XY = (('importance-weighted', of, '') for of in ('x', 'y', 'x+y'))
 NLL = {
-    'nll_xy': (['joint_iw'], ['x_iw', 'y_iw']),
-    'nll_y_given_x': (['y_given_x_iw'], ['y_iw']),
-    'nll_x_given_y': (['x_given_y_iw'], ['x_iw']),
-    'translation_y_given_x': (['y_given_x_translation'],) * 2,
-    'translation_x_given_y': (['x_given_y_translation'],) * 2,
+    'nll_xy': ([XY], [X, Y]),
+    'nll_y_given_x': ([('conditional', 'y', 'x')], [Y]),
+    'nll_x_given_y': ([('conditional', 'x', 'y')], [X]),
+    'translation_y_given_x': ([('translation', 'y', 'x')],) * 2,
+    'translation_x_given_y': ([('translation', 'x', 'y')],) * 2,
 }
 
 
@@ -88,7 +90,10 @@ def curve(points):
             pairs = config.data.num_pairs
             key = (config.objective.name, pairs, config.seed)
             values[key] = {
-                column: -sum(p.test[n]['mean'] for n in (with_pairs if pairs else without))
+                column: -sum(
+                    find(p.test, kind=kind, of=of, given=given)['mean']
+                    for kind, of, given in (with_pairs if pairs else without)
+                )
                 for column, (with_pairs, without) in NLL.items()
             }
     gains = {  # (objective, seed) -> of all pairs over none, nats

@@ -13,7 +13,8 @@ Where to begin reading:
 4. model/vae.py       q(z | x) and p(x | z) of any modalities, from the networks beside it
 5. objectives.py      the bounds, one example and one key at a time, and the loss that they make
 6. train.py           the update, then the loop
-7. evaluate.py        the numbers that are reported: bounds and importance-weighted estimates
+7. quantities.py,     the numbers that are reported, bounds and importance-weighted estimates: what
+   evaluate.py        each is of, and how they are measured
 8. run/               `folder`, the folder of a run; `measure`, what each mode does with it
 
 One way through all of it, in the order of the calls: from `--config.objective.free_bits=0.1`, which is
@@ -41,7 +42,7 @@ analysis/:  figures, tables, and what a latent is good for
 sweep/:     many runs in one folder
 
 A package or module imports from what stands before it (commas: not from each other):
-types < keys < config < system < data < model < objectives < optimizer, evaluate < train < analysis < run < sweep
+types < quantities < keys < config < system < data < model < objectives < optimizer, evaluate < train < analysis < run < sweep
 """
 
 __version__ = '0.1.0'

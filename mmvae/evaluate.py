@@ -1,23 +1,13 @@
-"""Bounds and importance-weighted estimates over a split, every example counted once.
+"""Bounds and importance-weighted estimates of examples, and of a split with every example counted once.
 
-What is reported, in nats; x and y stand for any two modalities:
-
-  x_bound                   (4.7) from q(z|x)
-  joint_bound               (4.9) from q(z|x, y)
-  translation_xy_bound      (4.13), and translation_yx_bound (4.14)
-  *_kl, *_reconstruction_x  the parts of each bound
-  x_iw, joint_iw            log 1/K sum_k p(x, z_k) / q(z_k|x), likewise of the pair
-  y_given_x_translation     log 1/K sum_k p(y|z_k), z_k ~ q(z|x): a bound, in expectation,
-                            on the log predictive density of translating x
-  y_from_prior              the same with z_k ~ p(z): what a translation that ignores x reaches
-  y_given_x_iw              joint_iw - x_iw: an estimate of log p(y|x), no bound
-  *_bound_iw_examples       the bounds of the examples that the K-sample numbers are of, where
-                            `eval.iw_examples` makes these fewer
-
-Without a joint posterior there is no joint_bound, and joint_iw proposes from the equal
-mixture of the modalities' posteriors. Each bound and each K-sample number has its own randomness.
+`quantities` says which numbers there are. Each subset of the modalities that the model has a
+posterior for has them. Without a joint posterior there is no (4.9), and the importance-weighted
+estimate of all modalities proposes from the equal mixture of their posteriors. Each bound and each
+K-sample number has its own randomness.
 """
 
+import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,14 +16,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmvae import keys, objectives
+from mmvae import keys, objectives, quantities
 from mmvae.config import Config, EvalConfig
 from mmvae.data import DataSet
 from mmvae.data.dataset import Rows, count
 from mmvae.model.vae import MultimodalVAE, observe
+from mmvae.quantities import Quantity, joined, subsets
 from mmvae.system import parallel
-from mmvae.system.metrics import Means
 from mmvae.types import Array, Key, Observed, Params
+
+Values = dict[Quantity, np.ndarray]  # of each example, [N], in float64
 
 
 class Examples(NamedTuple):
@@ -43,11 +35,13 @@ class Examples(NamedTuple):
       arrays: modality name -> array, of which some rows are these examples.
       rows: modality name -> the row of each example, [N].
       index: of each in its split, [N]; its randomness is folded from it.
+      ids: modality name -> the id of each array row: examples of one id are no independent draws.
     """
 
     arrays: Mapping[str, np.ndarray]
     rows: Rows
     index: np.ndarray
+    ids: Mapping[str, np.ndarray] = {}
 
     def values(self) -> dict[str, np.ndarray]:
         """Modality name -> [N, ...], gathered from the arrays."""
@@ -56,7 +50,7 @@ class Examples(NamedTuple):
 
 def examples_of(data: DataSet, split: str, index: np.ndarray | None = None) -> Examples:
     rows = data.splits[split]
-    return some_rows(Examples(data.arrays, rows, np.arange(count(rows))), index)
+    return some_rows(Examples(data.arrays, rows, np.arange(count(rows)), data.ids), index)
 
 
 def some_of(examples: Examples, most: int) -> Examples:
@@ -91,77 +85,71 @@ def tracked_examples(data: DataSet, config: EvalConfig) -> dict[str, Examples]:
     }
 
 
-def selection_bound(bounds: Mapping[str, float], config: Config) -> tuple[str, float]:
+def table(
+    examples: Examples, values: Values, samples: int = 1, which: str = 'all'
+) -> list[dict[str, Any]]:
+    """A row of results.json for each quantity: `quantities.table`."""
+    name, rows = next(iter(examples.rows.items()))  # an example has one id, in every modality
+    return quantities.table(values, examples.rows, examples.ids[name][rows], samples, which)
+
+
+def selection_bound(
+    bounds: Mapping[Quantity, float], config: Config, names: Sequence[str]
+) -> tuple[str, float]:
     """The name and value of the bound that decides which checkpoint is best.
 
-    What the objective maximises of pairs: the joint bound, the mean of (4.13) and (4.14), or
-    the mean of the two. Where no pairs are trained on, or there is one modality, the sum of the
-    modalities' own bounds.
+    What the objective maximises of pairs. Where no pairs are trained on, or there is one
+    modality, the sum of the modalities' own bounds.
     """
-    every = {k: v for k, v in bounds.items() if k.endswith('_bound')}
-    singles = {k: v for k, v in every.items() if not k.startswith(('joint_', 'translation_'))}
-    if not config.trains_pairs or len(singles) == 1:
-        return ' + '.join(singles), sum(singles.values())
-    joint = every.get('joint_bound', 0.0)
-    translations = [v for k, v in every.items() if k.startswith('translation_')]
-    translation = sum(translations) / max(len(translations), 1)
-    return {
-        'joint': ('joint_bound', joint),
-        'translation': ('translation bound', translation),
-        'combined': ('combined bound', (joint + translation) / 2),
-    }[config.objective.name]
+    if not config.trains_pairs or len(names) == 1:
+        singles = [Quantity('bound', name, '', name) for name in names]
+        return ' + '.join(q.column(names) for q in singles), sum(bounds[q] for q in singles)
+    objective = config.objective.name
+    weighted = objectives.OBJECTIVES[objective].bounds(tuple(names))
+    score = sum(w * bounds[Quantity('bound', joined(names), '', joined(s))] for w, s in weighted)
+    return ('joint_bound' if objective == 'joint' else f'{objective} bound'), score
 
 
-def bound_name(modalities: Sequence[str], source: Sequence[str]) -> str:
-    """What the bound on all of several modalities from q(z | source) is called."""
-    if len(source) > 1:
-        return 'joint'
-    return f'translation_{source[0]}{_others(modalities, source[0])}'
-
-
-def _others(names: Sequence[str], name: str) -> str:
-    return ''.join(n for n in names if n != name)
-
-
-def example_bounds(model: MultimodalVAE, x: Observed, key: Key) -> dict[str, Array]:
+def example_bounds(model: MultimodalVAE, x: Observed, key: Key) -> dict[Quantity, Array]:
     """Every plain bound of one complete example, with its parts."""
-    names = tuple(x)
-    bounds = {name: ((name,), (name,)) for name in names}  # its modalities, and its source
-    if len(names) > 1:
-        sources = [names] * model.joint_posterior + [(name,) for name in names]
-        bounds |= {bound_name(names, source): (names, source) for source in sources}
     values = {}
-    for number, (name, (observed, source)) in enumerate(bounds.items()):
+    parts_of = quantities.bounds(model.names, model.subsets())
+    for number, ((of, source), parts) in enumerate(parts_of.items()):
         bound_key = keys.fold(key, keys.SAMPLE, number)
-        terms = objectives.bound(model, {n: x[n] for n in observed}, source, bound_key)
-        values |= {f'{name}_bound': terms.value, f'{name}_kl': jnp.sum(terms.kl)}
-        values |= {f'{name}_reconstruction_{m}': v for m, v in terms.reconstruction.items()}
+        terms = objectives.bound(model, {n: x[n] for n in of}, source, bound_key)
+        numbers = terms.value, jnp.sum(terms.kl), *(terms.reconstruction[n] for n in of)
+        values |= dict(zip(parts, numbers, strict=True))
     return values
 
 
-def example_log_weights(model: MultimodalVAE, x: Observed, key: Key, ks: Array) -> dict[str, Array]:
-    """The summands of every K-sample number, name -> [len(ks)], for samples ks."""
-    names = tuple(x)
-    several = len(names) > 1
+def proposals(model: MultimodalVAE, source: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Whose posteriors z is drawn from, in equal parts: the source's, or each modality's in it."""
+    return (source,) if source in model.subsets() else tuple((name,) for name in source)
 
-    def weigh(number, sources, k):
-        return objectives.log_weights(model, sources, x, keys.fold(key, keys.WEIGH, number), k)
+
+def example_log_weights(
+    model: MultimodalVAE, x: Observed, key: Key, ks: Array
+) -> dict[Quantity, Array]:
+    """The summands of every K-sample number, [len(ks)] each, for samples ks."""
+    names = model.names
 
     def of_sample(k):
         terms = {}
         z = model.prior().sample(keys.fold(key, keys.PRIOR, k))
         by_prior = model.log_likelihoods(z, x)
-        for number, name in enumerate(names):
-            weights = weigh(number, [(name,)], k)
-            terms[f'{name}_iw'] = weights.of([name])
-            if several:
-                others, rest = _others(names, name), [n for n in names if n != name]
-                likelihood = weights.likelihood
-                terms[f'{others}_given_{name}_translation'] = sum(likelihood[n] for n in rest)
-                terms[f'{others}_from_prior'] = sum(by_prior[n] for n in rest)
-        if several:
-            sources = [names] if model.joint_posterior else [(name,) for name in names]
-            terms['joint_iw'] = weigh(len(names), sources, k).of(names)
+        for number, source in enumerate(dict.fromkeys([*model.subsets(), names])):
+            drawn_from, given = proposals(model, source), joined(source)
+            posterior = given if len(drawn_from) == 1 else f'mixture of {", ".join(source)}'
+            weigh_key = keys.fold(key, keys.WEIGH, number)
+            weights = objectives.log_weights(model, drawn_from, x, weigh_key, k)
+            terms[Quantity('importance-weighted', given, '', posterior)] = weights.of(source)
+            rest = tuple(name for name in names if name not in source)
+            for target in dict.fromkeys([*((name,) for name in rest), rest] if rest else []):
+                for kind, drawn, p in (
+                    ('translation', posterior, weights.likelihood), ('ignoring', 'prior', by_prior)
+                ):  # fmt: skip
+                    quantity = Quantity(kind, joined(target), given, drawn)
+                    terms[quantity] = sum(p[name] for name in target)
         return terms
 
     return jax.vmap(of_sample)(ks)
@@ -173,7 +161,7 @@ class Evaluator:
     def __init__(self, model: MultimodalVAE, config: EvalConfig):
         self._model = model
         self._config = config
-        self._mixture = 1 if model.joint_posterior else len(model.names)
+        self._mixture = len(proposals(model, model.names))
         self._bounds = self._map(example_bounds)
         self._weights = self._map(example_log_weights)
 
@@ -195,45 +183,54 @@ class Evaluator:
     def bounds(
         self, params: Params, split: str, examples: Examples,
         progress: Callable[[int], Any] = lambda n: None,
-    ) -> Means:  # fmt: skip
-        """The plain bounds and their parts, S = 1, averaged over the examples.
+    ) -> Values:  # fmt: skip
+        """The plain bounds and their parts, S = 1, of each example.
 
         `progress` is told how many examples each step has finished.
         """
-        key, means = keys.evaluation_key(self._config.seed, split), Means()
-        for batch, valid in self._batches(examples):
-            means.add(_read(self._bounds((params, key), batch), valid))
-            progress(valid)
-        return means
+        key = keys.evaluation_key(self._config.seed, split)
+        return self._gather(lambda batch: self._bounds((params, key), batch), examples, progress)
 
     def importance_weighted(
         self, params: Params, split: str, examples: Examples, progress: Callable[[int], Any]
-    ) -> Means:
-        """The K-sample estimates, averaged over the examples; `progress` as in `bounds`.
+    ) -> Values:
+        """The K-sample estimates of each example; `progress` as in `bounds`.
 
-        Samples are decoded `eval.iw_chunk` at a time, so memory does not grow with K.
-        The sums are taken on the host in float64.
+        Samples are decoded `eval.iw_chunk` at a time, so memory on the device does not grow
+        with K. The means over samples are taken on the host in float64.
         """
-        key, means = keys.evaluation_key(self._config.seed, split), Means()
-        k, chunk = self.iw_samples, self._config.iw_chunk
+        key, k = keys.evaluation_key(self._config.seed, split), self.iw_samples
+
+        def measure(batch):
+            chunks = [
+                jax.device_get(self._weights((params, key, ks), batch))
+                for ks in _chunks(k, self._config.iw_chunk)
+            ]
+            weights = jax.tree.map(lambda *parts: np.concatenate(parts, -1)[..., :k], *chunks)
+            return {
+                q: np.logaddexp.reduce(np.float64(w), -1) - np.log(k) for q, w in weights.items()
+            }
+
+        values = self._gather(measure, examples, progress)
+        estimates = {q.of: v for q, v in values.items() if q.kind == 'importance-weighted'}
+        names_of = subsets(self._model.names)
+        for of, given in itertools.product(estimates, estimates):
+            if {*names_of[given]} < {*names_of[of]}:
+                rest = joined(n for n in names_of[of] if n not in names_of[given])
+                values[Quantity('conditional', rest, given)] = estimates[of] - estimates[given]
+        return values
+
+    def _gather(
+        self, measure: Callable, examples: Examples, progress: Callable[[int], Any]
+    ) -> Values:
+        """What `measure` gives of each batch, [devices, batch / devices], of all examples, [N]."""
+        parts = []
         for batch, valid in self._batches(examples):
-            total: dict[str, np.ndarray] = {}
-            for start in range(0, k, chunk):
-                ks = jnp.arange(start, start + chunk)
-                terms = _read(self._weights((params, key, ks), batch), valid)
-                for name, values in terms.items():
-                    kept = values[:, : k - start].astype(np.float64)
-                    summed = np.logaddexp.reduce(kept, axis=1)
-                    total[name] = np.logaddexp(total.get(name, -np.inf), summed)
-            estimates = {name: value - np.log(k) for name, value in total.items()}
-            if 'joint_iw' in estimates:
-                for name in self._model.names:
-                    rest = _others(self._model.names, name)
-                    conditional = estimates['joint_iw'] - estimates[f'{name}_iw']
-                    estimates[f'{rest}_given_{name}_iw'] = conditional
-            means.add(estimates)
+            results = jax.device_get(measure(batch))
+            parts.append(jax.tree.map(lambda v, n=valid: np.float64(v).ravel()[:n], results))
             progress(valid)
-        return means
+        by_column = sorted(parts[0], key=lambda q: q.column(self._model.names))
+        return {q: np.concatenate([part[q] for part in parts]) for q in by_column}
 
     @property
     def iw_samples(self) -> int:
@@ -245,7 +242,7 @@ class Evaluator:
 
         A batch is the values of each modality and the index of each example.
 
-        The last is padded with copies of its first example, which `_read` drops.
+        The last is padded with copies of its first example, which `_gather` drops.
         """
         devices = parallel.device_count()
         n = len(examples.index)
@@ -257,10 +254,9 @@ class Evaluator:
             yield parallel.split((batch.values(), batch.index)), min(size, n - start)
 
 
-def _read(results: dict[str, Array], valid: int) -> dict[str, np.ndarray]:
-    """[devices, batch / devices, ...] as [valid, ...], on the host."""
-    results = jax.device_get(results)
-    return {k: v.reshape(-1, *v.shape[2:])[:valid] for k, v in results.items()}
+def _chunks(count: int, size: int) -> Iterator[Array]:
+    """0 .. count-1 in pieces of one size, the last of which goes beyond."""
+    return (jnp.arange(start, start + size) for start in range(0, count, size))
 
 
 def latents(
@@ -292,15 +288,78 @@ def latents(
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
+class LogProb(NamedTuple):
+    """Estimates of log p(x), or of log p(x | given), of each example, in nats, [N] each.
+
+    Attributes:
+      bound: the mean of the K log-weights, whose expectation does not depend on K.
+      importance_weighted: the log of the mean of the K weights, which is below in expectation too,
+        and rises to log p(x) with K; of a translation, to the log predictive density.
+      effective_samples: 1 / sum_k w_k^2 of the weights scaled to sum to 1: on how many of the K
+        samples the estimate rests. From 1 to K.
+    """
+
+    bound: np.ndarray
+    importance_weighted: np.ndarray
+    effective_samples: np.ndarray
+
+
+def log_prob(
+    model: MultimodalVAE, params: Params, x: Observed, given: Observed, num_samples: int, key: Key,
+    batch_size: int = 50, chunk: int = 10,
+) -> LogProb:  # fmt: skip
+    """log p(x) by importance weighting, or log p(x | given) by translation.
+
+    The weights are p(x, z_k) / q(z_k | x), or p(x | z_k) with z_k ~ q(z | given). Where the model
+    has no posterior of several modalities together, q is the equal mixture of each one's.
+
+    Args:
+      x: modality -> [N, ...], of any modalities, as `observe` gives them.
+      given: the same of others; empty for log p(x).
+      num_samples: K, rounded up so that a mixture takes equally many of each posterior.
+      chunk: how many samples are decoded at a time.
+    """
+    source = tuple(name for name in model.names if name in (given or x))
+    what = model, proposals(model, source), tuple(x), not given
+    k = -(-num_samples // len(what[1])) * len(what[1])
+    n = len(next(iter(x.values())))
+    size, weights = min(batch_size, n), []
+    for start in range(0, n, size):
+        index = np.minimum(np.arange(start, start + size), n - 1)  # the last batch is as long
+        batch = {name: np.asarray(values)[index] for name, values in {**x, **given}.items()}
+        parts = [_log_weights(*what, params, batch, index, key, ks) for ks in _chunks(k, chunk)]
+        weights.append(np.concatenate(jax.device_get(parts), 1)[: n - start, :k])
+    weights = np.float64(np.concatenate(weights))
+    total, of_squares = (np.logaddexp.reduce(power * weights, axis=1) for power in (1, 2))
+    return LogProb(weights.mean(1), total - np.log(k), np.exp(2 * total - of_squares))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _log_weights(model, sources, of, is_joint, params, x, index, key, ks) -> Array:
+    """log p(x_of, z_k) - log q(z_k), or log p(x_of | z_k), of examples and samples, [B, len(ks)]."""
+
+    def weigh(model, x, key, k):
+        weights = objectives.log_weights(model, sources, x, key, k)
+        return weights.of(of) if is_joint else sum(weights.likelihood[name] for name in of)
+
+    def of_example(x, index):
+        apply = functools.partial(nn.apply(weigh, model), {'params': params})
+        example_key = keys.fold(key, index, keys.WEIGH)
+        return jax.vmap(lambda k: apply(x, example_key, k))(ks)
+
+    return jax.vmap(of_example)(x, index)
+
+
 def report(
     evaluator: Evaluator, params: Params, split: str, examples: Examples, config: EvalConfig,
     progress: Callable[[int], Any] = lambda n: None,
-) -> dict[str, dict[str, float]]:  # fmt: skip
-    """Every number of a split: name -> {mean, stderr, n, samples}, in nats."""
-    numbers = evaluator.bounds(params, split, examples, progress).report(samples=1)
-    weighed = some_of(examples, config.iw_examples)
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The rows of every number of a split."""
+    rows = table(examples, evaluator.bounds(params, split, examples, progress))
+    weighed, which = some_of(examples, config.iw_examples), 'all'
     if len(weighed.index) < len(examples.index):
-        theirs = evaluator.bounds(params, split, weighed, progress).report(samples=1)
-        numbers |= {f'{k}_iw_examples': v for k, v in theirs.items() if k.endswith('_bound')}
-    weighted = evaluator.importance_weighted(params, split, weighed, progress)
-    return numbers | weighted.report(samples=evaluator.iw_samples)
+        which = 'fewer'
+        theirs = evaluator.bounds(params, split, weighed, progress).items()
+        rows += table(weighed, {q: v for q, v in theirs if q.kind == 'bound'}, which=which)
+    estimates = evaluator.importance_weighted(params, split, weighed, progress)
+    return rows + table(weighed, estimates, evaluator.iw_samples, which)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from mmvae import evaluate, keys, objectives
+from mmvae import evaluate, keys, objectives, quantities
 from mmvae.config import Config
 from mmvae.data import DataSet
 from mmvae.data.streams import FEEDS, PAIRED, initial_pixels, make_streams
@@ -252,6 +252,7 @@ class _Training:
     ):  # fmt: skip
         self._config, self._checkpoints = config, checkpoints
         feed, update = make_feed_and_update(config, model, data)
+        self._names = model.names
         self._evaluator = evaluate.Evaluator(model, config.eval)
         self._tracked = evaluate.tracked_examples(data, config.eval)
         restored = checkpoints.restore_latest(abstract_state(config, model))
@@ -323,12 +324,14 @@ class _Training:
         """Measures and writes the tracked bounds; gives the one that decides what is best."""
         self._read()
         self._show('measuring')
-        bounds = {}
+        bounds, names = {}, self._names
         for split, examples in self._tracked.items():
-            bounds[split] = self._evaluator.bounds(self._state.evaluated, split, examples).means()
-            require_finite(f'the {split} bounds of update {self.step}', bounds[split], self._saved)
-            self._writer.write(self.step, split, bounds[split], self._seconds)
-        name, score = evaluate.selection_bound(bounds['validation'], self._config)
+            values = self._evaluator.bounds(self._state.evaluated, split, examples)
+            bounds[split] = quantities.means(evaluate.table(examples, values))
+            columns = {quantity.column(names): mean for quantity, mean in bounds[split].items()}
+            require_finite(f'the {split} bounds of update {self.step}', columns, self._saved)
+            self._writer.write(self.step, split, columns, self._seconds)
+        name, score = evaluate.selection_bound(bounds['validation'], self._config, names)
         self.progress.has_validated(score)
         self._show(validated=f'validation {score:.1f} at {self.step}')
         _log.info('update %d: validation %s %.2f', self.step, name, score)

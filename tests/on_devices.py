@@ -128,8 +128,8 @@ def loop_and_evaluator(count):
     report = evaluate.report(
         evaluate.Evaluator(model, config.eval), params, 'test', test, config.eval
     )
-    assert {estimate['n'] for estimate in report.values()} == {len(test.index)}
-    measured = [v for estimate in report.values() for v in (estimate['mean'], estimate['stderr'])]
+    assert {row['n'] for row in report} == {len(test.index)}
+    measured = [v for row in report for v in (row['mean'], row['stderr'])]
     return {'rows': np.array(written), 'report': np.array(measured)}
 
 

@@ -14,6 +14,7 @@ from mmvae import objectives
 from mmvae.config import ModelConfig
 from mmvae.data.dataset import DataSet, assign_streams
 from mmvae.model.vae import MultimodalVAE, init_params
+from mmvae.quantities import quantity_of
 from mmvae.types import Modality
 
 MODEL = ModelConfig(network='conv', latent_dim=3, hidden=5, feature_maps=2, strides=(2, 1))
@@ -77,6 +78,15 @@ def make_data(modalities=BINARY, num_train=24, num_pairs=8):
         ids=dict.fromkeys(arrays, every), labels={'digit': np.zeros(len(every), np.uint8)},
         id_names=every,
     )  # fmt: skip
+
+
+def by_column(rows, names=('x', 'y')):
+    """Rows of results.json by what metrics.jsonl would call each; of 'fewer' examples, without bounds."""
+    return {
+        quantity_of(row).column(names): row
+        for row in rows
+        if row['kind'] != 'bound' or row['examples'] == 'all'
+    }
 
 
 @functools.cache

@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmvae import evaluate, keys, objectives
+from mmvae import evaluate, keys, objectives, quantities
 from mmvae.config import ModelConfig
-from mmvae.model.vae import observe
+from mmvae.model.distributions import DiagonalGaussian
+from mmvae.model.vae import MultimodalVAE, observe
+from mmvae.quantities import Quantity
 from tests import small
 
 CONFIG = small.make_config(eval__batch_size=8, eval__iw_samples=6, eval__iw_chunk=4).eval
@@ -20,12 +22,12 @@ TEST = evaluate.examples_of(DATA, 'test')  # 13 examples: no batch size here div
 
 @functools.cache
 def measured(objective='joint', **changes):
-    """Every number of the 13 test examples, name -> {mean, stderr, n, samples}."""
+    """Every number of the 13 test examples: column -> row."""
     chosen = objectives.OBJECTIVES[objective]
     model, params, _ = small.make_model(small.BINARY, MODEL, chosen.joint_posterior)
     config = dataclasses.replace(CONFIG, **changes)
     evaluator = evaluate.Evaluator(model, config)
-    return evaluate.report(evaluator, params, 'test', TEST, config)
+    return small.by_column(evaluate.report(evaluator, params, 'test', TEST, config))
 
 
 def by_hand(function, *args):
@@ -97,32 +99,66 @@ def test_importance_weighted_estimates_are_log_mean_weights():
         assert (got[name]['n'], got[name]['samples']) == (13, 6)
 
 
+class WithPair(MultimodalVAE):
+    """A model of x, y and w that has a posterior given x and y, too."""
+
+    def subsets(self):
+        *singles, every = super().subsets()
+        return [*singles, ('x', 'y'), every]
+
+
 def test_three_modalities_have_every_number_and_each_is_of_what_it_says():
-    data = small.make_data(small.THREE)
+    names, whole = ('x', 'y', 'w'), 'x+y+w'
     model, params, _ = small.make_model(small.THREE, MODEL)
+    examples = evaluate.examples_of(small.make_data(small.THREE), 'test')
     evaluator = evaluate.Evaluator(model, CONFIG)
-    examples = evaluate.examples_of(data, 'test')
-    got = {
-        k: v['mean']
-        for k, v in evaluate.report(evaluator, params, 'test', examples, CONFIG).items()
-    }
-    sources = ('translation_xyw', 'translation_yxw', 'translation_wxy')
-    bounds = ('x', 'y', 'w', 'joint', *sources)
-    assert {name for name in got if name.endswith('_bound')} == {f'{b}_bound' for b in bounds}
-    for name in bounds:
-        parts = [v for k, v in got.items() if k.startswith(f'{name}_reconstruction_')]
-        assert len(parts) == (1 if name in 'xyw' else 3)
-        np.testing.assert_allclose(got[f'{name}_bound'], sum(parts) - got[f'{name}_kl'], rtol=1e-5)
+    rows = evaluate.report(evaluator, params, 'test', examples, CONFIG)
+    assert all(row['n'] == row['groups'] == 13 for row in rows)
+    got = quantities.means(rows)
+    bounds = [q for q in got if q.kind == 'bound']
+    of_all = [Quantity('bound', whole, '', source) for source in (whole, *names)]
+    assert {*bounds} == {*of_all, *(Quantity('bound', name, '', name) for name in names)}
+    for bound in bounds:
+        parts = [Quantity('reconstruction', *bound[1:4], name) for name in names]
+        parts = [got[part] for part in parts if part in got]
+        assert len(parts) == (3 if bound.of == whole else 1)
+        kl = got[bound._replace(kind='kl')]
+        np.testing.assert_allclose(got[bound], sum(parts) - kl, rtol=1e-5)
+    joint = got[Quantity('importance-weighted', whole, '', whole)]
     for source, others in [('x', 'yw'), ('y', 'xw'), ('w', 'xy')]:
-        conditional = got['joint_iw'] - got[f'{source}_iw']
-        np.testing.assert_allclose(got[f'{others}_given_{source}_iw'], conditional, rtol=1e-5)
-        for name in (f'{others}_given_{source}_translation', f'{others}_from_prior'):
-            assert got[name] < 0
+        rest, own = '+'.join(others), got[Quantity('importance-weighted', source, '', source)]
+        np.testing.assert_allclose(
+            got[Quantity('conditional', rest, source)], joint - own, rtol=1e-5
+        )
+        for kind, posterior in [('translation', source), ('ignoring', 'prior')]:
+            all_others = got[Quantity(kind, rest, source, posterior)]
+            # Each of the others is predicted too, and a sum of logs of means is not that of all.
+            alone = [got[Quantity(kind, other, source, posterior)] for other in others]
+            assert all_others < max(alone) < 0
     config = small.make_config(objective__name='combined')
-    name, value = evaluate.selection_bound(got, config)
-    mean = np.mean([got[f'{s}_bound'] for s in sources])
+    name, value = evaluate.selection_bound(got, config, names)
+    joint, *translations = (got[bound] for bound in of_all)
     assert name == 'combined bound'
-    np.testing.assert_allclose(value, (got['joint_bound'] + mean) / 2, rtol=1e-6)
+    np.testing.assert_allclose(value, (joint + np.mean(translations)) / 2, rtol=1e-6)
+
+
+def test_a_posterior_of_some_of_the_modalities_has_its_numbers():
+    _, params, x = small.make_model(small.THREE, MODEL)
+    model, one = WithPair(small.THREE, MODEL), {n: a[0] for n, a in x.items()}
+
+    def numbers(function, *args):
+        return jax.eval_shape(nn.apply(function, model), {'params': params}, one, *args)
+
+    key = jax.random.key(0)
+    every = [*numbers(evaluate.example_bounds, key),
+             *numbers(evaluate.example_log_weights, key, jnp.arange(2))]  # fmt: skip
+    assert {(q.kind, q.of, q.given, q.modality) for q in every if q.posterior == 'x+y'} == {
+        *((kind, of, '', '') for kind in ('bound', 'kl') for of in ('x+y', 'x+y+w')),
+        *(('reconstruction', 'x+y', '', name) for name in 'xy'),
+        *(('reconstruction', 'x+y+w', '', name) for name in 'xyw'),
+        ('importance-weighted', 'x+y', '', ''), ('translation', 'w', 'x+y', ''),
+    }  # fmt: skip
+    assert Quantity('ignoring', 'w', 'x+y', 'prior') in every
 
 
 def test_a_source_that_says_nothing_translates_as_well_as_the_prior():
@@ -134,31 +170,37 @@ def test_a_source_that_says_nothing_translates_as_well_as_the_prior():
     head['scale']['bias'] += np.log(np.e - 1)  # softplus of it is 1
     evaluator = evaluate.Evaluator(model, dataclasses.replace(CONFIG, iw_samples=300, iw_chunk=300))
     blind = params | {'heads_x': head}
-    got = evaluator.importance_weighted(blind, 'test', TEST, lambda n: None).means()
-    np.testing.assert_allclose(got['y_given_x_translation'], got['y_from_prior'], atol=0.05)
-    assert abs(got['x_given_y_translation'] - got['x_from_prior']) > 0.2
+    values = evaluator.importance_weighted(blind, 'test', TEST, lambda n: None)
+    got = {q[:3]: value.mean() for q, value in values.items()}
+    translated, ignoring = got['translation', 'y', 'x'], got['ignoring', 'y', 'x']
+    np.testing.assert_allclose(translated, ignoring, atol=0.05)
+    assert abs(got['translation', 'x', 'y'] - got['ignoring', 'x', 'y']) > 0.2
 
 
 @pytest.mark.parametrize(
     'changes', [{'batch_size': 5}, {'batch_size': 100}, {'iw_chunk': 6}, {'iw_chunk': 1}]
 )
 def test_numbers_do_not_depend_on_batches_or_chunks(changes):
-    for name, value in measured(**changes).items():
-        assert value == pytest.approx(measured()[name], rel=1e-4), name
+    for name, row in measured(**changes).items():
+        numbers = [(r['mean'], r['stderr']) for r in (row, measured()[name])]
+        np.testing.assert_allclose(*numbers, rtol=1e-4, err_msg=name)
 
 
-def test_some_examples_can_be_estimated_and_n_says_so():
-    got = measured(iw_examples=4)
+def test_some_examples_can_be_estimated_and_the_rows_say_so():
+    config = dataclasses.replace(CONFIG, iw_examples=4)
     model, params, _ = small.make_model(small.BINARY, MODEL)
+    evaluator = evaluate.Evaluator(model, config)
     spread = evaluate.examples_of(DATA, 'test', np.array([0, 3, 6, 9]))  # of 13, in order
-    four = evaluate.report(evaluate.Evaluator(model, CONFIG), params, 'test', spread, CONFIG)
-    assert got['joint_iw']['mean'] == pytest.approx(four['joint_iw']['mean'], rel=1e-5)
-    assert got['joint_iw']['n'] == got['y_given_x_iw']['n'] == got['y_from_prior']['n'] == 4
-    assert got['joint_bound']['n'] == 13
-    # The bounds of the same four stand beside, and only where they differ.
-    for name in ('joint_bound', 'x_bound', 'translation_yx_bound'):
-        assert got[f'{name}_iw_examples'] == pytest.approx(four[name], rel=1e-5)
-    assert not any(name.endswith('_iw_examples') for name in four)
+    rows = evaluate.report(evaluator, params, 'test', TEST, config)
+    four = evaluate.report(evaluator, params, 'test', spread, config)
+    assert {(row['kind'] in ('bound', 'kl', 'reconstruction'), row['n']) for row in rows
+            if row['examples'] == 'all'} == {(True, 13)}  # fmt: skip
+    # Beside the estimates of the four stand their bounds.
+    fewer = [row for row in rows if row['examples'] == 'fewer']
+    assert {row['n'] for row in fewer} == {4}
+    same = [row for row in four if row['kind'] not in ('kl', 'reconstruction')]
+    assert [{**row, 'examples': 'fewer'} for row in same] == fewer
+    assert {row['examples'] for row in four} == {'all'}
 
 
 def test_without_a_joint_posterior_the_mixture_proposes_equally():
@@ -174,24 +216,31 @@ def test_seeds_and_splits_have_their_own_randomness():
     assert measured(seed=1)['joint_bound']['mean'] != got['joint_bound']['mean']
     model, params, _ = small.make_model(small.BINARY, MODEL)
     evaluator = evaluate.Evaluator(model, CONFIG)
-    other = evaluator.bounds(params, 'validation', TEST).means()['joint_bound']
-    assert other != got['joint_bound']['mean']
+    values = evaluator.bounds(params, 'validation', TEST)
+    assert values[Quantity('bound', 'x+y', '', 'x+y')].mean() != got['joint_bound']['mean']
 
 
 def test_the_best_checkpoint_is_chosen_by_what_is_trained():
     bounds = {'x_bound': -3, 'y_bound': -1, 'translation_xy_bound': -8, 'translation_yx_bound': -6}
     joint = {**bounds, 'joint_bound': -9, 'joint_kl': 4}
 
-    def choose(bounds, objective, num_pairs=8):
+    def choose(bounds, objective, num_pairs=8, names=('x', 'y')):
         config = small.make_config(objective__name=objective, data__num_pairs=num_pairs)
-        return evaluate.selection_bound(bounds, config)
+        values = quantities.from_columns(bounds, names)
+        return evaluate.selection_bound(values, config, names)
 
     assert choose(joint, 'joint') == ('joint_bound', -9)
     assert choose(bounds, 'translation') == ('translation bound', -7)
     assert choose(joint, 'combined') == ('combined bound', -8)
     # Without pairs neither q(z | x, y) nor a translation has been trained.
     assert choose(joint, 'joint', num_pairs=0) == ('x_bound + y_bound', -4)
-    assert choose({'x_bound': -3, 'x_kl': 1}, 'single', num_pairs=0) == ('x_bound', -3)
+    alone = {'x_bound': -3, 'x_kl': 1}
+    assert choose(alone, 'single', num_pairs=0, names=('x',)) == ('x_bound', -3)
+    # A modality's name says nothing of what a number is.
+    names = ('joint_x', 'translation_y')
+    odd = {'joint_bound': -9, 'joint_x_bound': -3, 'translation_y_bound': -1}
+    assert choose(odd, 'joint', names=names) == ('joint_bound', -9)
+    assert choose(odd, 'joint', 0, names) == ('joint_x_bound + translation_y_bound', -4)
 
 
 def test_the_tracked_training_examples_are_pairs():
@@ -225,3 +274,96 @@ def test_latents_are_the_posteriors_of_each_subset():
     assert set(alone) == {'mean_x', 'scale_x', 'sample_x'}
     for name, array in alone.items():
         np.testing.assert_allclose(array, arrays[name], rtol=1e-4, atol=1e-5)
+
+
+class LinearGaussian(nn.Module):
+    """p(z) = N(0, I), p(x_m | z) = N(a_m z, 0.25 I), by elements, so the posteriors are diagonal.
+
+    Attributes:
+      widen: how much wider than the exact posterior the model's is.
+      joint: whether it has one given x and y.
+    """
+
+    widen: float = 1.0
+    joint: bool = True
+    names = ('x', 'y')
+
+    def subsets(self):
+        return [('x',), ('y',), *[('x', 'y')] * self.joint]
+
+    def prior(self):
+        return DiagonalGaussian.standard(2)
+
+    def encode(self, x):
+        mean, variance = exact_posterior(x)
+        return DiagonalGaussian(mean, jnp.log(self.widen * jnp.sqrt(variance)))
+
+    def log_likelihoods(self, z, x):
+        return {n: DiagonalGaussian(A[n] * z, jnp.full(2, jnp.log(0.5))).log_prob(x[n]) for n in x}
+
+
+A = {'x': np.array([1.0, 0.5]), 'y': np.array([0.7, -1.1])}
+SEEN = {n: np.float32(np.random.default_rng(ord(n)).normal(size=(5, 2))) for n in 'xy'}
+
+
+def exact_posterior(x):
+    variance = 1 / (1 + sum(A[n] ** 2 for n in x) / 0.25)
+    return variance * sum(A[n] * x[n] for n in x) / 0.25, variance
+
+
+def log_normal(x, mean, variance):
+    return (-0.5 * ((x - mean) ** 2 / variance + np.log(2 * np.pi * variance))).sum(-1)
+
+
+def log_predictive(name, given):
+    """log p(x_name | the others given), by element: N(a m, a^2 v + 0.25), [5]."""
+    mean, variance = exact_posterior(given) if given else (0.0, 1.0)
+    return log_normal(SEEN[name], A[name] * mean, A[name] ** 2 * variance + 0.25)
+
+
+X, Y = ({n: SEEN[n]} for n in 'xy')
+LOG_P = {'x': log_predictive('x', {}), 'y given x': log_predictive('y', X)}
+
+
+def log_prob(model, x, given=None, num_samples=4000, **sizes):
+    sizes = {'chunk': num_samples, **sizes}
+    return evaluate.log_prob(model, {}, x, given or {}, num_samples, jax.random.key(0), **sizes)
+
+
+def test_with_the_exact_posterior_every_weight_is_the_evidence():
+    for x, expected in [(X, LOG_P['x']), (SEEN, LOG_P['x'] + LOG_P['y given x'])]:
+        got = log_prob(LinearGaussian(), x, num_samples=7)
+        np.testing.assert_allclose(got.bound, expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(got.importance_weighted, expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(got.effective_samples, 7, rtol=1e-4)
+
+
+def test_with_another_posterior_the_bound_loses_its_kl_and_the_estimate_nearly_nothing():
+    got = log_prob(LinearGaussian(widen=1.5), X)
+    kl = 2 * ((1.5**2 - 1) / 2 - np.log(1.5))  # of two latents, from a posterior 1.5 times as wide
+    np.testing.assert_allclose(got.bound, LOG_P['x'] - kl, atol=0.1)
+    np.testing.assert_allclose(got.importance_weighted, LOG_P['x'], atol=0.05)
+    # With q = N(0, 1.5^2) and p = N(0, 1), (E_q w)^2 / E_q w^2 = sqrt(2 1.5^2 - 1) / 1.5^2 a latent.
+    share = (2 * 1.5**2 - 1) / 1.5**4
+    np.testing.assert_allclose(got.effective_samples / 4000, share, atol=0.03)
+
+
+def test_a_translation_is_the_predictive_density():
+    got = log_prob(LinearGaussian(), Y, X)
+    np.testing.assert_allclose(got.importance_weighted, LOG_P['y given x'], rtol=0.03)
+    assert np.all(got.bound < got.importance_weighted)
+    assert np.all((got.effective_samples > 1) & (got.effective_samples < 4000))
+
+
+def test_without_a_joint_posterior_log_prob_proposes_from_the_mixture():
+    model = LinearGaussian(joint=False)
+    got = log_prob(model, SEEN, num_samples=4001)  # one more, for both to have as many
+    expected = LOG_P['x'] + LOG_P['y given x']
+    np.testing.assert_allclose(got.importance_weighted, expected, atol=0.2)
+    assert np.all(log_prob(model, SEEN, num_samples=1).effective_samples <= 2)
+
+
+def test_log_prob_depends_on_no_batch_and_no_chunk():
+    whole = log_prob(LinearGaussian(1.5), SEEN, num_samples=6)
+    parts = log_prob(LinearGaussian(1.5), SEEN, num_samples=6, batch_size=2, chunk=4)
+    np.testing.assert_allclose(parts, whole, rtol=1e-5)

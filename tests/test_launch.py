@@ -16,7 +16,9 @@ from ml_collections import config_flags
 
 import launch
 from mmvae.analysis import figures
+from mmvae.quantities import find
 from mmvae.system import metrics, parallel
+from tests import small
 
 ROOT = Path(__file__).parent.parent
 TINY = [
@@ -98,9 +100,8 @@ def test_a_run_leaves_everything_in_its_folder(finished):
     assert results['step'] in (2, 4)
     assert {'seeds', 'seconds', 'device', 'precision', 'versions'} <= set(results)
     for name in ('joint_bound', 'x_bound', 'translation_xy_bound', 'joint_iw', 'y_given_x_iw'):
-        test = results['test'][name]
-        assert set(test) == {'mean', 'stderr', 'n', 'samples'}
-        assert test['n'] == 40
+        test = small.by_column(results['test'])[name]
+        assert test['n'] == test['groups'] == 40
         assert np.isfinite([test['mean'], test['stderr']]).all()
         assert f'{test["mean"]:.2f}' in printed
     # The best step is the one whose validation bound is highest.
@@ -108,7 +109,9 @@ def test_a_run_leaves_everything_in_its_folder(finished):
     scores = {r['step']: r['joint_bound'] for r in rows if r['kind'] == 'validation'}
     assert results['step'] == max(scores, key=scores.get)
     np.testing.assert_allclose(
-        results['validation']['joint_bound']['mean'], max(scores.values()), rtol=1e-6
+        find(results['validation'], kind='bound', of='x+y', posterior='x+y')['mean'],
+        max(scores.values()),
+        rtol=1e-6,
     )
     with np.load(workdir / 'split.npz') as split:
         assert len(split['train']) == 40
@@ -143,8 +146,8 @@ def test_a_handful_of_examples_runs_to_the_end(tmp_path, run):
     done = run(*TINY, *few, '--config.eval.iw_examples=1', f'--workdir={workdir}')
     assert done.returncode == 0, done.stderr
     results = json.loads((workdir / 'results.json').read_text())
-    assert results['test']['x_bound']['n'] == 8
-    assert results['test']['x_iw']['stderr'] is None
+    assert find(results['test'], kind='bound', of='x')['n'] == 8
+    assert find(results['test'], kind='importance-weighted', of='x')['stderr'] is None
 
 
 def test_other_modes_take_the_runs_own_config(finished, tmp_path, run):
@@ -155,8 +158,9 @@ def test_other_modes_take_the_runs_own_config(finished, tmp_path, run):
         done = run(f'--workdir={workdir}', '--mode=' + mode[0], *mode[1:])
         assert done.returncode == 0, done.stderr
     after = json.loads((workdir / 'results.json').read_text())
-    assert after['test']['joint_iw']['samples'] == 6
-    assert after['test']['joint_bound'] == before['test']['joint_bound']
+    assert find(after['test'], kind='importance-weighted', of='x+y')['samples'] == 6
+    joint = {'kind': 'bound', 'of': 'x+y', 'posterior': 'x+y'}
+    assert find(after['test'], **joint) == find(before['test'], **joint)
     with np.load(workdir / 'latents_validation.npz') as latents:
         assert latents['mean_xy'].shape == latents['scale_x'].shape == (40, 3)
         assert latents['labels'].shape == (40,)
@@ -199,7 +203,8 @@ def test_coloured_digits_run_to_the_end(tmp_path, run, monkeypatch):
     assert done.returncode == 0, done.stderr
     results = json.loads((workdir / 'results.json').read_text())
     # 256 values of each of 2 x 2352 elements: at the start no value is far from the others.
-    assert -1.5 < results['test']['joint_bound']['mean'] / (2 * 2352 * np.log(256)) < -0.5
+    joint = find(results['test'], kind='bound', of='x+y', posterior='x+y')
+    assert -1.5 < joint['mean'] / (2 * 2352 * np.log(256)) < -0.5
     assert (workdir / 'figures' / 'reconstructions.png').stat().st_size > 1000
 
 

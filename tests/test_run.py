@@ -14,6 +14,7 @@ from small import make_config
 import mmvae
 from mmvae import data as data_sets
 from mmvae.analysis import figures, representation, translation
+from mmvae.quantities import Quantity, find
 from mmvae.run import folder, measure, provenance, report
 from mmvae.system import parallel, process
 from mmvae.types import InputError, Modality, RunError
@@ -87,7 +88,7 @@ def test_the_curve_of_a_run_is_at_most_200_rows_of_bounds_and_seconds(finished, 
     ]
     text = ''.join(json.dumps(row) + '\n' for row in rows)
     (tmp_path / 'metrics.jsonl').write_text(text)
-    curve = measure.read_curve(tmp_path)
+    curve = measure.read_curve(tmp_path, ['x'])
     assert len(curve) <= 200
     assert curve[-1] == {'step': 451, 'seconds': 225.5, 'x_bound': -1.0}
 
@@ -164,9 +165,10 @@ def test_other_eval_fields_measure_again_and_the_folder_agrees(copy, data):
     measure.evaluate_run(with_eval(seed=7, iw_samples=6, iw_examples=3), copy, data)
     results, config = read(copy), read(copy, 'config')
     assert results['config']['eval']['seed'] == results['seeds']['eval'] == 7
-    assert results['test']['joint_iw']['samples'] == config['eval']['iw_samples'] == 6
-    assert results['test']['joint_iw']['n'] == config['eval']['iw_examples'] == 3
-    assert results['test']['joint_bound'] != before['test']['joint_bound']
+    joint = find(results['test'], kind='importance-weighted', of='x+y')
+    assert joint['samples'] == config['eval']['iw_samples'] == 6
+    assert joint['n'] == config['eval']['iw_examples'] == 3
+    assert results['test'] != before['test']
     assert config['eval']['seed'] == 0  # it chose the checkpoints
     assert results['step'] == before['step']
     # Training's command has its own fields, and measures with them.
@@ -284,19 +286,24 @@ def test_damage_is_one_line_that_names_the_file(name, damage, copy, data):
     assert times(copy) == before
 
 
-@pytest.mark.parametrize('damage', ['garbage', 'empty', 'another object', 'link'])
+def write_earlier_version(path):
+    """Names in the place of rows."""
+    results = json.loads(path.read_text())
+    numbers = {'mean': -9.0, 'stderr': 1.0, 'n': 40, 'samples': 1}
+    path.write_text(json.dumps({**results, 'test': {'joint_bound': numbers}}))
+
+
+@pytest.mark.parametrize('damage', ['garbage', 'empty', 'earlier version', 'link'])
 def test_damaged_results_are_measured_again(damage, copy, data, monkeypatch):
     (copy / 'representation.json').write_text('{}')
-    DAMAGES[damage](copy / 'results.json')
+    {**DAMAGES, 'earlier version': write_earlier_version}[damage](copy / 'results.json')
     assert not folder.is_finished(CONFIG, copy)
     measured = []
     monkeypatch.setattr(measure, '_measure', lambda *arguments: measured.append(arguments))
     monkeypatch.setattr(measure, '_draw', lambda *arguments: None)
     measure.train(CONFIG, copy, data)
     assert measured
-    assert (
-        'results.json cannot be read: the run is measured again' in (copy / 'log.txt').read_text()
-    )
+    assert 'of an earlier version: the run is measured again' in (copy / 'log.txt').read_text()
     assert (copy / 'representation.json').exists()  # nothing was trained
 
 
@@ -480,17 +487,23 @@ def test_a_latent_or_a_name_that_cannot_be_decoded_is_refused(finished):
 # The verdict
 
 
-def estimate(mean, stderr=0.5, samples=1):
-    return {'mean': mean, 'stderr': stderr, 'n': 500, 'samples': samples}
+def row(kind, of, mean, stderr=0.5, given='', posterior='', **changes):
+    row = Quantity(kind, of, given, posterior)._asdict()
+    return {**row, 'examples': 'all', 'mean': mean, 'stderr': stderr, 'n': 500, 'samples': 1,
+            'groups': 500, **changes}  # fmt: skip
 
 
 MODALITIES = (Modality('x', (14, 28, 1), description='top half'), Modality('y', (14, 28, 1)))
-TWO = {
-    'joint_bound': estimate(-110.1), 'joint_iw': estimate(-104.2, samples=100),
-    'joint_bound_iw_examples': {**estimate(-111.3), 'n': 50},
-    'y_given_x_translation': estimate(-75.0), 'y_from_prior': estimate(-87.1),
-    'x_given_y_translation': estimate(-86.2), 'x_from_prior': estimate(-86.9),
-}  # fmt: skip
+JOINT = row('bound', 'x+y', -110.1, posterior='x+y')
+TWO = [
+    JOINT,
+    {**JOINT, 'mean': -111.3, 'examples': 'fewer', 'n': 50},
+    row('importance-weighted', 'x+y', -104.2, posterior='x+y', samples=100),
+    row('translation', 'y', -75.0, given='x', posterior='x'),
+    row('ignoring', 'y', -87.1, given='x', posterior='prior'),
+    row('translation', 'x', -86.2, given='y', posterior='y'),
+    row('ignoring', 'x', -86.9, given='y', posterior='prior'),
+]
 
 
 def results_of(test, train):
@@ -499,10 +512,11 @@ def results_of(test, train):
 
 def test_the_verdict_says_in_words_what_the_numbers_do():
     likely, translates, overfits = report.verdict(
-        results_of(TWO, {'joint_bound': estimate(-100.0)}), MODALITIES
+        results_of(TWO, [{**JOINT, 'mean': -100.0}]), MODALITIES
     ).splitlines()
     assert 'at least -110.1 +- 0.5 nats' in likely
     assert 'with 100 samples it is -104.2 +- 0.5 for 50 examples whose bound is -111.3' in likely
+    assert 'bits' not in likely  # of binary pixels
     assert (
         'Given x (top half), y is predicted 12.1 nats better than by a z that ignores it'
         in translates
@@ -514,26 +528,41 @@ def test_the_verdict_says_in_words_what_the_numbers_do():
 
 
 def test_the_verdict_does_without_what_is_not_there():
-    without = {name: row for name, row in TWO.items() if not name.endswith('from_prior')}
-    text = report.verdict(results_of(without, {'joint_bound': estimate(-110.0)}), MODALITIES)
+    without = [row for row in TWO if row['kind'] != 'ignoring']
+    text = report.verdict(results_of(without, [JOINT]), MODALITIES)
     assert 'Given x (top half), y is predicted with 75.0 nats;' in text
     assert 'no overfitting' in text
-    single = {'x_bound': estimate(-90.0, None), 'x_iw': estimate(-86.0, None, 100)}
-    lines = report.verdict(
-        results_of(single, {'x_bound': estimate(-89.0)}), MODALITIES[:1]
-    ).splitlines()
+    single = [row('bound', 'x', -90.0, None, posterior='x'),
+              row('importance-weighted', 'x', -86.0, None, posterior='x', samples=100)]  # fmt: skip
+    lines = report.verdict(results_of(single, single), MODALITIES[:1]).splitlines()
     assert len(lines) == 2
-    translation_alone = {'translation_xy_bound': estimate(-130.0),
-                         'translation_yx_bound': estimate(-120.0)}  # fmt: skip
+    translation_alone = [row('bound', 'x+y', -130.0, posterior='x'),
+                         row('bound', 'x+y', -120.0, posterior='y')]  # fmt: skip
     text = report.verdict(results_of(translation_alone, translation_alone), MODALITIES)
     assert 'at least -120.0' in text
 
 
 def test_the_table_has_beside_a_number_what_it_is_compared_with():
-    lines = report.table(results_of(TWO, {}), MODALITIES).splitlines()
-    (row,) = [line for line in lines if line.startswith('y_given_x_translation')]
-    assert '-75.00' in row
-    assert row.endswith('-87.10 ignoring x')
-    (row,) = [line for line in lines if line.startswith('joint_iw')]
-    assert row.endswith('-111.30 their bound')
-    assert not any('_from_prior' in line or '_iw_examples' in line for line in lines)
+    heading, *lines = report.table(results_of(TWO, []), MODALITIES).splitlines()
+    (line,) = [line for line in lines if line.startswith('y_given_x_translation')]
+    assert '-75.00' in line
+    assert line.endswith('-87.10 ignoring x')
+    (line,) = [line for line in lines if line.startswith('joint_iw')]
+    assert line.endswith('-111.30 their bound')
+    assert len(lines) == 4  # what stands beside has no line
+    assert heading.split() == ['nats', 'test', '+-', 'n', 'K', 'beside']
+
+
+def test_values_of_256_levels_have_bits_per_dimension_and_shared_ids_their_number():
+    colour = Modality('x', (2, 1, 3), 'categorical', 256)
+    modalities = (colour, Modality('kind', (), 'categorical', 10))
+    bits = 12 * np.log(2)  # of 6 elements, 2 bits each
+    x = row('bound', 'x', -bits, posterior='x', groups=17)
+    rows = [x, row('kl', 'x', 3.0, posterior='x'), row('bound', 'x+kind', -bits, posterior='x')]
+    heading, *lines = report.table(results_of(rows, []), modalities).splitlines()
+    assert heading.split() == ['nats', 'test', '+-', 'n', 'ids', 'K', 'bits/dim']
+    assert [line.split()[-1] for line in lines] == ['2.000', '1', '1']
+    assert '  500   17  ' in lines[0]
+    assert 'at least -8.3 +- 0.5 nats, 2.000 bits per dimension.' in report.verdict(
+        results_of([x], [x]), modalities[:1]
+    )

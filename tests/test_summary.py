@@ -10,15 +10,21 @@ import pytest
 
 from experiments import base, pairs_curve
 from mmvae.analysis import curves
+from mmvae.quantities import Quantity
 from mmvae.sweep import points as sweep
 from mmvae.sweep import summary
 from mmvae.types import InputError, RunError
 
 BASE = base.get_config().to_dict()
+JOINT = 'bound', 'x+y', '', 'x+y'
 
 
 def write_run(point, scores, test=None):
-    """A run whose validation joint bound is scores[i] at update i + 1; finished if there is a test."""
+    """A run whose validation joint bound is scores[i] at update i + 1; finished if there is a test.
+
+    Args:
+      test: fields of a Quantity -> mean, in nats.
+    """
     point.workdir.mkdir(parents=True)
     rows = [
         {'step': i + 1, 'kind': 'validation', 'joint_bound': score, 'x_bound': -5.0,
@@ -29,9 +35,12 @@ def write_run(point, scores, test=None):
     text = ''.join(json.dumps(row) + '\n' for row in rows)
     (point.workdir / 'metrics.jsonl').write_text(text)
     if test:
-        numbers = {k: {'mean': v, 'stderr': 0.5, 'n': 9, 'samples': 4} for k, v in test.items()}
+        rows = [
+            {**Quantity(*fields)._asdict(), 'examples': 'all', 'mean': mean, 'stderr': 0.5, 'n': 9,
+             'samples': 4, 'groups': 9} for fields, mean in test.items()
+        ]  # fmt: skip
         results = {
-            'test': numbers, 'updates': point.config.train.num_updates, 'stopped_early': False,
+            'test': rows, 'updates': point.config.train.num_updates, 'stopped_early': False,
             'config': point.config.to_dict(),
         }  # fmt: skip
         (point.workdir / 'results.json').write_text(json.dumps(results))
@@ -43,7 +52,7 @@ def points(tmp_path):
     grid = sweep.parse_grid('objective.joint_weight=0.1,1;objective.free_bits=0,0.25,0.5')
     points = sweep.make_points(BASE, grid, tmp_path)
     for i, point in enumerate(points[:5]):
-        write_run(point, [-20, -10 - i, -15], {'joint_bound': -11.0 - i} if i < 4 else None)
+        write_run(point, [-20, -10 - i, -15], {JOINT: -11.0 - i} if i < 4 else None)
     return points
 
 
@@ -96,7 +105,7 @@ def test_the_table_fits_a_screen(tmp_path):
     ]
     points = sweep.make_points(BASE, overrides, tmp_path)
     for point in points:
-        write_run(point, [-10], {'joint_bound': -11.0})
+        write_run(point, [-10], {JOINT: -11.0})
     table = summary.metrics.table(summary.rows_of(summary.read(points)))
     assert max(map(len, table.splitlines())) <= 100
     assert 'learning_rate' in table
@@ -156,8 +165,9 @@ def test_the_curve_of_pairs_of_known_runs(tmp_path):
         nll = {0: 1000, 100: 70, 400: 60}[point.config.data.num_pairs]  # of no pairs: not read
         own = point.config.seed  # the second seed is a nat worse everywhere
         # The modalities' own add up to 100, and then to 101.
-        nlls = {'joint_iw': nll + own, 'x_iw': 40, 'y_iw': 60 + own, 'y_given_x_iw': nll - 40,
-                'x_given_y_iw': nll - 60, 'y_given_x_translation': 50, 'x_given_y_translation': 55}  # fmt: skip
+        nlls = {pairs_curve.X: 40, pairs_curve.Y: 60 + own, pairs_curve.XY: nll + own,
+                ('conditional', 'y', 'x'): nll - 40, ('conditional', 'x', 'y'): nll - 60,
+                ('translation', 'y', 'x'): 50, ('translation', 'x', 'y'): 55}  # fmt: skip
         write_run(point, [-1], {name: -value for name, value in nlls.items()})
     none, some, every = pairs_curve.curve(summary.read(points))
     assert [r['num_pairs'] for r in (none, some, every)] == [0, 100, 400]
@@ -168,7 +178,7 @@ def test_the_curve_of_pairs_of_known_runs(tmp_path):
     assert none['nll_y_given_x'] == 60.5  # of y alone
     # Where all pairs gain nothing there is no share of it.
     assert all(math.isnan(r['share']) for r in pairs_curve.curve([
-        f._replace(test={**f.test, 'joint_iw': {'mean': -120.0 - f.point.config.seed}})
+        f._replace(test=[{**r, 'mean': -120.0 - f.point.config.seed} if r['of'] == 'x+y' else r for r in f.test])
         for f in summary.read(points)
     ]))  # fmt: skip
     pairs_curve.write_csv([none, some, every], tmp_path / 'curve.csv')

@@ -6,18 +6,20 @@ import json
 import pytest
 
 from mmvae.analysis import tables
+from mmvae.quantities import Quantity
 from mmvae.types import InputError
 
 
 def results(experiment, bound, estimate):
-    def number(mean, samples):
-        return {'mean': mean, 'stderr': 0.125, 'n': 10, 'samples': samples}
+    def row(kind, mean, samples):
+        numbers = {'mean': mean, 'stderr': 0.125, 'n': 10, 'samples': samples, 'groups': 10}
+        return {**Quantity(kind, 'x', '', 'x')._asdict(), 'examples': 'all', **numbers}
 
     return {
         'experiment': experiment,
         'updates': 70,
         'config': {'data': {'name': 'mnist', 'view': 'whole', 'limit': 0}},
-        'test': {'x_bound': number(bound, 1), 'x_iw': number(estimate, 500)},
+        'test': [row('bound', bound, 1), row('importance-weighted', estimate, 500)],
     }
 
 
@@ -52,8 +54,8 @@ def test_a_result_of_other_data_is_refused():
     halves['config']['data']['view'] = 'halves'
     with pytest.raises(InputError, match='mnist_vae is not of all whole digits'):
         tables.table_7_1({'mnist_vae': {'test': halves}})
-    nothing = results('mnist_vae', -91.0, -90.0) | {'test': {}}
-    with pytest.raises(InputError, match='mnist_vae is not one of a single modality'):
+    nothing = results('mnist_vae', -91.0, -90.0) | {'test': []}
+    with pytest.raises(InputError, match='mnist_vae has no bound'):
         tables.table_7_1({'mnist_vae': {'test': nothing}})
 
 

@@ -14,6 +14,7 @@ from mmvae.data.streams import ResidentFeed, make_streams
 from mmvae.model import distributions
 from mmvae.model.vae import MultimodalVAE, observe
 from mmvae.optimizer import rmsprop_nesterov
+from mmvae.quantities import Quantity
 from mmvae.system import parallel
 from mmvae.system.checkpoint import Checkpoints, open_checkpoints
 from mmvae.system.metrics import read_metrics
@@ -319,11 +320,12 @@ def test_an_average_is_kept_measured_and_resumed(tmp_path, monkeypatch):
         latest.state.evaluated, average,
     )  # fmt: skip
     examples = evaluate.tracked_examples(DATA, config.eval)['validation']
-    bounds = evaluate.Evaluator(model, config.eval).bounds(
+    values = evaluate.Evaluator(model, config.eval).bounds(
         latest.state.evaluated, 'validation', examples
     )
     row = next(r for r in rows if r['kind'] == 'validation' and r['step'] == 4)
-    assert row['joint_bound'] == pytest.approx(bounds.means()['joint_bound'], rel=1e-5)
+    joint = values[Quantity('bound', 'x+y', '', 'x+y')]
+    assert row['joint_bound'] == pytest.approx(joint.mean(), rel=1e-5)
     with pytest.raises(train.Stopped):
         run_dense(tmp_path / 'run', stop_after=3, train__num_updates=4, **settings)
     resumed, same_rows = run_dense(tmp_path / 'run', train__num_updates=4, **settings)

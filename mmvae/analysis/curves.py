@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmvae import evaluate
+from mmvae import evaluate, quantities
 from mmvae.config import Config
 from mmvae.data import modalities
+from mmvae.quantities import Quantity, joined
 from mmvae.system import metrics
 from mmvae.types import InputError
 
@@ -31,16 +32,17 @@ def draw_validations(runs: Sequence[Run], path: Path) -> None:
     passes = 0.0
     for number, (name, config, rows) in enumerate(runs):
         steps, color = [row['step'] for row in rows], f'C{number}'
-        scores = [evaluate.selection_bound(row, config) for row in rows]
+        names = tuple(m.name for m in modalities(config.data))
+        values = [quantities.from_columns(row, names) for row in rows]
+        scores = [evaluate.selection_bound(bounds, config, names) for bounds in values]
         left.plot(
             steps, [score for _, score in scores], color=color, label=f'{name}: {scores[0][0]}'
         )
-        names = tuple(m.name for m in modalities(config.data))
         directions = [(s, t) for s in names for t in names if s != t]
         for direction, (source, target) in enumerate(directions):
-            key = f'{evaluate.bound_name(names, (source,))}_reconstruction_{target}'
+            part = Quantity('reconstruction', joined(names), '', source, target)
             right.plot(
-                steps, [row[key] for row in rows], ('-', ':', '--', '-.')[direction % 4],
+                steps, [bounds[part] for bounds in values], ('-', ':', '--', '-.')[direction % 4],
                 color=color, label=f'{name}: {target} given {source}',
             )  # fmt: skip
         if config.data.num_pairs:

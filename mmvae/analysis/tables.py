@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmvae.quantities import find
 from mmvae.system import metrics
 from mmvae.types import InputError
 
@@ -142,13 +143,12 @@ def _require_data(name: str, result: Mapping[str, Any], what: str, **fields: Any
 
 def _whole_digits(name: str, result: Mapping[str, Any]) -> tuple[Mapping, Mapping, int]:
     """The bound and the estimate on test digits, and the updates that were made."""
-    try:
-        _require_data(name, result, 'whole digits of mnist', view='whole')
-        return result['test']['x_bound'], result['test']['x_iw'], result['updates']
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f'the result of {name} is not one of a single modality ({error!r})'
-        ) from error
+    _require_data(name, result, 'whole digits of mnist', view='whole')
+    kinds = 'bound', 'importance-weighted'
+    bound, estimate = (find(result['test'], kind=kind, of='x', posterior='x') for kind in kinds)
+    if not bound or not estimate:
+        raise InputError(f'the result of {name} has no {" or no ".join(kinds)} row of x')
+    return bound, estimate, result['updates']
 
 
 def show(folder: Path, as_markdown: bool) -> str:

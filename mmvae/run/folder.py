@@ -32,6 +32,7 @@ from mmvae.data import DataSet
 from mmvae.data.dataset import Rows, count
 from mmvae.model import vae
 from mmvae.model.vae import MultimodalVAE
+from mmvae.quantities import quantity_of
 from mmvae.run import provenance
 from mmvae.run.provenance import read_json
 from mmvae.system import metrics, parallel, process
@@ -89,14 +90,19 @@ def read_config(workdir: Path) -> Config:
 
 
 def read_results(workdir: Path) -> dict[str, Any] | None:
-    """results.json; None where there is none or it is damaged, so that it is measured again."""
+    """results.json; None where there is none that can be used, so that the run is measured again.
+
+    It may be damaged, or of an earlier version, which had names in the place of rows.
+    """
     try:
         results = read_json(workdir / 'results.json')
         if results is not None:
             resolve(results['config'])
-            results['updates'], results['stopped_early'], results['test']
+            results['updates'], results['stopped_early']
+            for row in results['test']:
+                quantity_of(row)
         return results
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 

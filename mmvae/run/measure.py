@@ -12,14 +12,14 @@ Each is written to the run's folder or, but for training, to another one, `out`.
 import dataclasses
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from mmvae import evaluate, keys
+from mmvae import evaluate, keys, quantities
 from mmvae import train as training
 from mmvae.analysis import figures, representation, translation
 from mmvae.config import Config
@@ -56,7 +56,10 @@ def train(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
         return
     with run.at_work(workdir):
         if results is None and os.path.lexists(workdir / 'results.json'):
-            _log.warning('%s cannot be read: the run is measured again', workdir / 'results.json')
+            _log.warning(
+                '%s is damaged or of an earlier version: the run is measured again',
+                workdir / 'results.json',
+            )
         is_trained = run.is_trained(config, results)
         if not is_trained:
             size, pairs = count(data.splits['train']), config.data.num_pairs
@@ -105,7 +108,7 @@ def _measure(config: Config, workdir: Path, data: DataSet, folder: Path) -> None
     size = sum(len(e.index) for e in (*tracked.values(), test, *both))
     with metrics.progress_bar(size, 0, 'examples', 'measuring') as bar:
         measured = {
-            split: evaluator.bounds(params, split, examples, bar.update).report(samples=1)
+            split: evaluate.table(examples, evaluator.bounds(params, split, examples, bar.update))
             for split, examples in tracked.items()
         }
         measured['test'] = evaluate.report(evaluator, params, 'test', test, config.eval, bar.update)
@@ -115,7 +118,8 @@ def _measure(config: Config, workdir: Path, data: DataSet, folder: Path) -> None
         'stopped_early': progress.is_exhausted(config.train.patience),
         'seconds': progress.seconds,
         **measured,
-        'curve': read_curve(workdir),
+        'modalities': [modality._asdict() for modality in data.modalities],
+        'curve': read_curve(workdir, model.names),
     }
     metrics.write_json(folder / 'results.json', results)
     if folder == workdir:
@@ -127,14 +131,17 @@ def _measure(config: Config, workdir: Path, data: DataSet, folder: Path) -> None
     print(report.text(results, folder))
 
 
-def read_curve(workdir: Path, most: int = 200) -> list[dict[str, float]]:
+def read_curve(
+    workdir: Path, names: Sequence[str], most: int = 200
+) -> list[dict[str, float]]:  # fmt: skip
     """The bounds on the validation set over updates and seconds, at most so many rows."""
     rows = metrics.read_metrics(workdir / 'metrics.jsonl', 'validation')
-    every = -(-len(rows) // most) or 1
-    return [
-        {k: v for k, v in row.items() if k in ('step', 'seconds') or k.endswith('_bound')}
-        for row in rows[::-every][::-1]  # the last is among them
-    ]
+    every, curve = -(-len(rows) // most) or 1, []
+    for row in rows[::-every][::-1]:  # the last is among them
+        bounds = [q for q in quantities.from_columns(row, names) if q.kind == 'bound']
+        kept = ('step', 'seconds', *(q.column(names) for q in bounds))
+        curve.append({k: v for k, v in row.items() if k in kept})
+    return curve
 
 
 def _draw(config: Config, workdir: Path, data: DataSet, folder: Path) -> None:

@@ -8,14 +8,16 @@ import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmvae import data as data_sets
-from mmvae import evaluate
+from mmvae import evaluate, quantities
 from mmvae.analysis import tables
-from mmvae.config import Config, get_field
+from mmvae.config import get_field
+from mmvae.quantities import Quantity, find, joined, quantity_of
 from mmvae.run import folder as run
 from mmvae.sweep.points import Point, point_name, read_sweep, value_text
 from mmvae.system import metrics
@@ -39,7 +41,7 @@ class Outcome(NamedTuple):
       validation: numbers of the validation set at that step, in nats: every NAME_bound,
         'translation_bound', the mean of (4.13) and (4.14), and 'translation', the mean over
         modalities x of the log p(of the others | z), z ~ q(z | x).
-      test: the numbers of results.json, {} before it is finished.
+      test: the rows of results.json, none before it is finished.
     """
 
     point: Point
@@ -49,7 +51,12 @@ class Outcome(NamedTuple):
     bound: str = ''
     score: float | None = None
     validation: Mapping[str, float] = {}
-    test: Mapping[str, Mapping[str, Any]] = {}
+    test: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the modalities."""
+        return tuple(m.name for m in data_sets.modalities(self.point.config.data))
 
 
 def read(points: Sequence[Point]) -> list[Outcome]:
@@ -72,31 +79,33 @@ def _read(point: Point, values: Mapping[str, Any]) -> Outcome:
             status = 'finished'
         elif rows:
             status = f'update {rows[-1]["step"]} of {config.train.num_updates}'
-        outcome = Outcome(point, values, status, test=results['test'] if results else {})
+        outcome = Outcome(point, values, status, test=results['test'] if results else ())
         validations = [row for row in rows if row['kind'] == 'validation']
         if not validations:
             return outcome
-        scored = [(*evaluate.selection_bound(row, config), row) for row in validations]
-        bound, score, row = max(scored, key=lambda each: each[1])
-        return outcome._replace(
-            step=row['step'], bound=bound, score=score, validation=_validation(config, row)
-        )
+        scored = []
+        for row in validations:
+            bounds = quantities.from_columns(row, names := outcome.names)
+            scored.append((*evaluate.selection_bound(bounds, config, names), row['step'], bounds))
+        bound, score, step, bounds = max(scored, key=lambda each: each[1])
+        validation = _validation(bounds, names)
+        return outcome._replace(step=step, bound=bound, score=score, validation=validation)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return Outcome(point, values, f'damaged: {file}')
 
 
-def _validation(config: Config, row: Mapping[str, float]) -> dict[str, float]:
-    """The bounds in a row of metrics.jsonl, and the two means over directions."""
-    bounds = {name: v for name, v in row.items() if name.endswith('_bound')}
-    names = [m.name for m in data_sets.modalities(config.data)]
-    sums = {'translation_bound': [v for n, v in bounds.items() if n.startswith('translation_')],
-            'translation': []}  # fmt: skip
-    for source in names:
-        bound = evaluate.bound_name(names, (source,))
-        parts = [f'{bound}_reconstruction_{other}' for other in names if other != source]
-        if parts and {*parts} <= {*row}:
-            sums['translation'].append(sum(row[part] for part in parts))
-    return bounds | {name: sum(values) / len(values) for name, values in sums.items() if values}
+def _validation(values: Mapping[Quantity, float], names: Sequence[str]) -> dict[str, float]:
+    """The bounds by column, and the two means over directions."""
+    numbers = {q.column(names): value for q, value in values.items() if q.kind == 'bound'}
+    if len(names) > 1:
+        whole, bounds, translations = joined(names), [], []
+        for source in names:
+            others = [name for name in names if name != source]
+            parts = [Quantity('reconstruction', whole, '', source, name) for name in others]
+            bounds.append(values[Quantity('bound', whole, '', source)])
+            translations.append(sum(values[part] for part in parts))
+        numbers |= {'translation_bound': fmean(bounds), 'translation': fmean(translations)}
+    return numbers
 
 
 def best(outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
@@ -146,10 +155,12 @@ def best_text(outcomes: Sequence[Outcome]) -> str:
         by = [f'{name}, {values[name]:.2f} nats' for name, other in chosen.items() if other is o]
         lines.append(f'Best by validation {", and ".join(by)}, at update {o.step} ({o.status}):')
         lines.append(f'  {o.point.workdir.name}')
-        shown = {o.bound, o.bound.replace('_bound', '_iw'), 'joint_bound', 'joint_iw'}
-        for name, number in sorted(o.test.items()):
-            if name in shown or name.endswith(('_translation', '_from_prior')):
-                lines.append(f'  test {name}: {metrics.number(number)}')
+        for column, row in _by_column(o).items():
+            of_all = {'of': joined(o.names), 'examples': 'all'}
+            bound = find([row], kind='bound', posterior=joined(o.names), **of_all)
+            estimate = find([row], kind='importance-weighted', of=joined(o.names))
+            if bound or estimate or row['kind'] in ('translation', 'ignoring'):
+                lines.append(f'  test {column}: {metrics.number(row)}')
     return '\n'.join(lines)
 
 
@@ -194,8 +205,20 @@ def csv_row(o: Outcome) -> dict[str, Any]:
         **{field: value_text(value) for field, value in o.values.items()},
         'folder': o.point.workdir.name, 'status': o.status, 'step': o.step, 'chosen_by': o.bound,
         **{f'validation.{name}': value for name, value in sorted(o.validation.items())},
-        **{f'test.{n}.{part}': v for n, number in sorted(o.test.items()) for part, v in number.items()},
+        **{f'test.{column}.{part}': row[part]
+           for column, row in _by_column(o).items() for part in ('mean', 'stderr', 'n', 'samples')},
     }  # fmt: skip
+
+
+def _by_column(o: Outcome) -> dict[str, Mapping[str, Any]]:
+    """The rows of the test set by the column that they have in the CSV file, in its order."""
+    columns = {}
+    for row in o.test:
+        column = quantity_of(row).column(o.names)
+        # The bounds of the examples that the K-sample numbers are of stand beside those of all.
+        is_second = row['kind'] == 'bound' and row['examples'] == 'fewer'
+        columns[f'{column}_iw_examples' if is_second else column] = row
+    return dict(sorted(columns.items()))
 
 
 def draw(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
