@@ -14,7 +14,8 @@ all the ways to it give the same image:
 * `diagonals` draws a whole diagonal of the image at a time from the layers' caches, see
   `MaskedConv.diagonal`. Its sums are those of a full pass but for the last bit.
 * `sample` begins the fixed-point iteration at the image of `diagonals`: one full pass
-  confirms it, or mends an element that the last bit decided otherwise.
+  confirms it, or mends an element that the last bit decided otherwise. (Of real numbers every
+  element has that last bit: they take a few passes more.)
 """
 
 import functools

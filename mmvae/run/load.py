@@ -49,15 +49,16 @@ class TrainedModel(NamedTuple):
 
 
 def _check_values(modality: Modality, values: np.ndarray) -> None:
-    top, is_number = modality.num_values - 1, values.dtype.kind in 'biuf'
-    if is_number and not modality.num_values:
-        if not np.isfinite(values).all():
-            raise InputError(f'modality {modality.name}: values that are not finite given')
-        return
-    bad = values[~((values >= 0) & (values <= top) & (values % 1 == 0))] if is_number else values
+    top, has_values = modality.num_values - 1, modality.num_values > 0
+    if values.dtype.kind not in 'biuf':
+        bad = values
+    elif has_values:
+        bad = values[~((values >= 0) & (values <= top) & (values % 1 == 0))]
+    else:
+        bad = values[~np.isfinite(values)]
     if bad.size:
         hint = ', as in pixels > 127: the model saw grey levels drawn as binary ones' * (top == 1)
-        allowed = f'whole numbers from 0 to {top}{hint}'
+        allowed = f'whole numbers from 0 to {top}{hint}' if has_values else 'finite numbers'
         raise InputError(f'modality {modality.name}: {bad.flat[0]} given; allowed: {allowed}')
 
 
