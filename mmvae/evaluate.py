@@ -49,7 +49,7 @@ class Examples(NamedTuple):
 
 
 def examples_of(data: DataSet, split: str, index: np.ndarray | None = None) -> Examples:
-    rows = data.splits[split]
+    rows = {m.name: data.splits[split][m.name] for m in data.modalities}  # in their order
     return some_rows(Examples(data.arrays, rows, np.arange(count(rows)), data.ids), index)
 
 
@@ -229,6 +229,8 @@ class Evaluator:
             results = jax.device_get(measure(batch))
             parts.append(jax.tree.map(lambda v, n=valid: np.float64(v).ravel()[:n], results))
             progress(valid)
+        if not parts:  # no training example is complete
+            return {}
         by_column = sorted(parts[0], key=lambda q: q.column(self._model.names))
         return {q: np.concatenate([part[q] for part in parts]) for q in by_column}
 
@@ -246,7 +248,7 @@ class Evaluator:
         """
         devices = parallel.device_count()
         n = len(examples.index)
-        size = -(-min(self._config.batch_size, n) // devices) * devices
+        size = -(-max(min(self._config.batch_size, n), 1) // devices) * devices
         for start in range(0, n, size):
             rows = np.arange(start, start + size)
             rows = np.where(rows < n, rows, start).reshape(devices, -1)

@@ -142,6 +142,26 @@ def test_three_modalities_have_every_number_and_each_is_of_what_it_says():
     np.testing.assert_allclose(value, (joint + np.mean(translations)) / 2, rtol=1e-6)
 
 
+def test_examples_that_share_rows_are_counted_by_modality_and_by_id():
+    rows = {'x': np.array([0, 0, 1]), 'y': np.array([0, 1, 2])}
+    ids = {'x': np.array([5, 9]), 'y': np.array([5, 5, 9])}
+    data = DATA._replace(splits={'test': dict(reversed(rows.items()))}, ids=ids)
+    examples, values = evaluate.examples_of(data, 'test'), np.array([1.0, 3, 8])
+    fields = [('bound', of, '', of) for of in ('x', 'y', 'x+y')]
+    table = evaluate.table(examples, {Quantity(*f): values for f in fields})
+    assert [(row['mean'], row['n'], row['groups']) for row in table] == [
+        (5, 2, 2),
+        (4, 3, 2),
+        (4, 3, 2),
+    ]
+    assert evaluate.some_of(examples, 2).rows['y'].tolist() == [0, 1]
+    # No training example need be complete.
+    model = small.make_model(small.BINARY, MODEL)[0]
+    none = evaluate.some_rows(examples, slice(0))
+    values = evaluate.Evaluator(model, CONFIG).bounds({}, 'train', none)
+    assert evaluate.table(none, values) == []
+
+
 def test_a_posterior_of_some_of_the_modalities_has_its_numbers():
     _, params, x = small.make_model(small.THREE, MODEL)
     model, one = WithPair(small.THREE, MODEL), {n: a[0] for n, a in x.items()}

@@ -36,8 +36,9 @@ def verdict(results: Mapping[str, Any], modalities: Sequence[Modality]) -> str:
     lines = [_likelihood(test, bound, modalities)]
     if said := '; '.join(_translation(*row) for row in _translations(test, modalities)):
         lines.append(f'{said[0].upper()}{said[1:]}.')
-    of_train = find(results['train'], **quantity_of(bound)._asdict())
-    return '\n'.join([*lines, _overfitting(of_train, bound)])
+    if of_train := find(results['train'], **quantity_of(bound)._asdict()):
+        lines.append(_overfitting(of_train, bound))
+    return '\n'.join(lines)
 
 
 def _likelihood(test: Sequence[Row], bound: Row, modalities: Sequence[Modality]) -> str:
