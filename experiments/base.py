@@ -11,19 +11,20 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.data = ml_collections.ConfigDict()
     config.data.name = 'mnist5k'
-    config.data.view = 'halves'
     config.data.seed = 0  # splits, pairs and the order of minibatches
     config.data.num_pairs = 500
-    # Whom the streams of one modality draw from: the rest, each digit seen in one of them, or
+    # Whom the streams of one modality draw from: the rest, each example seen in one of them, or
     # 'all', pairs or not.
     config.data.unpaired = 'rest'
+    # How minibatches reach the devices: 'resident', 'tfdata', or None for what suits the data
+    # set. Both give the same bytes.
+    config.data.feed = config_dict.placeholder(str)
+    # The options of MNIST.
+    config.data.view = 'halves'
     config.data.limit = 0  # of each split; 0 for all
     config.data.edge_colours = 'separate'  # of coloured MNIST, or 'mixed'
     config.data.train_digits = ()  # () for all
     config.data.test_digits = ()
-    # How minibatches reach the devices: 'resident', 'tfdata', or None for what suits the data
-    # set. Both give the same bytes.
-    config.data.feed = config_dict.placeholder(str)
 
     config.model = ml_collections.ConfigDict()
     config.model.network = 'conv'
@@ -60,10 +61,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.updates_per_call = 0  # 0: 1 on a CPU, up to 25 elsewhere
     config.train.patience = 0  # evaluations without a better bound; 0: never stop early
     config.train.batch = ml_collections.ConfigDict()
-    config.train.batch.paired = 64
-    config.train.batch.unpaired = 128  # of each modality
-    config.train.batch.x = config_dict.placeholder(int)  # None: as `unpaired`
-    config.train.batch.y = config_dict.placeholder(int)
+    config.train.batch.paired = 64  # of each stream that observes several modalities
+    config.train.batch.unpaired = 128  # of each stream that observes one
+    config.train.batch.by_stream = ''  # other sizes, as in 'x+y=32,x=64'
 
     config.eval = ml_collections.ConfigDict()
     config.eval.seed = 0

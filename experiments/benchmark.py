@@ -108,7 +108,7 @@ def measure(config, calls):
     The parts overlap: 'update' is the whole.
     """
     data = random_data(config)
-    model = run.build_model(config)
+    model = run.build_model(config, data.modalities)
     streams = make_streams(data, config.train.batch, config.data.seed)
     optimizer = functools.partial(rmsprop_nesterov, config.optimizer)
     feed, update = train.make_feed_and_update(config, model, data)

@@ -22,7 +22,8 @@ def read_run(workdir):
     rows = metrics.read_metrics(workdir / 'metrics.jsonl', 'validation')
     if not rows:
         raise InputError(f'{workdir}: no validation bounds in its metrics.jsonl')
-    return curves.Run(workdir.name, folder.read_config(workdir), rows)
+    config, modalities = folder.read_run(workdir)
+    return curves.Run(workdir.name, config, tuple(m.name for m in modalities), rows)
 
 
 def main(argv):

@@ -26,7 +26,7 @@ _MAY_CHANGE = ('data.feed', 'train.num_updates', 'train.eval_every', 'train.log_
 _DECIDES = ('eval.validation_examples', 'eval.seed')
 
 
-def _checked(
+def checked(
     kind: type, ok: Callable[[Any], bool], allowed: str, default: Any = dataclasses.MISSING,
     **more: Any,
 ) -> Any:  # fmt: skip
@@ -38,7 +38,7 @@ def _checked(
 def whole(least: int = 0, most: int = 2**31 - 1, **more: Any) -> Any:
     """A whole number from least to most. The upper limits keep programs small enough to compile."""
     allowed = f'a whole number, at least {least} and at most {most}'
-    return _checked(int, lambda v: least <= v <= most, allowed, most=most, **more)
+    return checked(int, lambda v: least <= v <= most, allowed, most=most, **more)
 
 
 def real(below: float = math.inf, above: float = -math.inf, **more: Any) -> Any:
@@ -47,37 +47,27 @@ def real(below: float = math.inf, above: float = -math.inf, **more: Any) -> Any:
     allowed = 'a finite number, ' + ('at least 0' if above < 0 else f'above {above:g}')
     allowed += f' and below {below:g}' if below < math.inf else f' and at most {most:g}'
     ok = lambda v: 0 <= v <= most and above < v < below  # noqa: E731
-    return _checked(float, ok, allowed, most=most, **more)
+    return checked(float, ok, allowed, most=most, **more)
 
 
 def word(**more: Any) -> Any:
     """A name that can be a part of a file's: 'coloured_mnist', 'ar-2.1'."""
     allowed = 'a name of at most 100 letters, digits, _, - and ., which begins with a letter'
-    return _checked(str, re.compile(r'[A-Za-z][\w.-]{0,99}', re.ASCII).fullmatch, allowed, **more)
+    return checked(str, re.compile(r'[A-Za-z][\w.-]{0,99}', re.ASCII).fullmatch, allowed, **more)
 
 
 def flag(**more: Any) -> Any:
-    return _checked(bool, lambda v: True, 'True or False', **more)
-
-
-def digits() -> Any:
-    allowed = 'different digits of 0 to 9, as in (8, 9); () for all'
-    ok = lambda v: set(v) <= set(range(10)) and len(set(v)) == len(v)  # noqa: E731
-    return _checked(tuple, ok, allowed, default=())
+    return checked(bool, lambda v: True, 'True or False', **more)
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     name: str = word()  # see `mmvae.data.LOADERS`
-    view: str = word()  # which modalities are made of an image
     seed: int = whole()  # who is paired with whom, and the order of the minibatches
-    num_pairs: int = whole()  # training examples seen in all their modalities
-    limit: int = whole()  # use the first `limit` examples of each split; 0 for all
+    num_pairs: int | None = whole(may_be_open=True)  # seen in all their modalities; None for all
     feed: str | None = word(may_be_open=True)  # see `mmvae.data.streams.FEEDS`; by data set
+    options: Any  # the loader's own fields, which stand beside these in a config
     unpaired: str = word(default='rest')  # whom the streams of one modality draw from
-    edge_colours: str = word(default='separate')  # how edge maps are coloured
-    train_digits: tuple[int, ...] = digits()  # those trained and validated on
-    test_digits: tuple[int, ...] = digits()  # those tested on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,12 +76,12 @@ class ModelConfig:
     latent_dim: int = whole(1, 10_000)
     hidden: int = whole(1, 20_000)  # units of each linear layer
     feature_maps: int = whole(1, 10_000)  # of each convolution
-    strides: tuple[int, ...] = _checked(  # of the encoder's residual blocks
+    strides: tuple[int, ...] = checked(  # of the encoder's residual blocks
         tuple, lambda v: 0 < len(v) <= 100 and set(v) <= {1, 2},
         'one or more of 1 and 2, as in (2, 1, 2)',
     )  # fmt: skip
     masked_blocks: int = whole(1, 100, default=3)  # of the autoregressive network
-    masked_size: int = _checked(  # of its kernels
+    masked_size: int = checked(  # of its kernels
         int, lambda v: 3 <= v <= 99 and v % 2, 'an odd number, at least 3 and at most 99', 3
     )
     masked_gates: bool = flag(default=False)  # whether each block is gated
@@ -118,18 +108,47 @@ class OptimizerConfig:
     averaging: float = real(below=1, default=0.0)  # decay of the parameters' average; 0: none
 
 
-_batch_size = functools.partial(whole, 0, 100_000)
+_MOST_IN_BATCH = 100_000
+_batch_size = functools.partial(whole, 0, _MOST_IN_BATCH)
 
 
 @dataclasses.dataclass(frozen=True)
 class BatchConfig:
-    paired: int = _batch_size()
-    unpaired: int = _batch_size()  # of each modality
-    of_modality: Mapping[str, int] = _batch_size()  # overrides `unpaired` for those named
+    paired: int = _batch_size()  # of each stream that observes several modalities
+    unpaired: int = _batch_size()  # of each stream that observes one
+    # Other sizes, as in 'x+y=32,x=64', kept with its names in alphabetical order.
+    by_stream: str = checked(
+        str, lambda v: _canonical_sizes(v) is not None,
+        f"at most one size from 0 to {_MOST_IN_BATCH} for each stream, as in 'x+y=32,x=64'",
+        default='', settle=lambda v: _canonical_sizes(v),
+    )  # fmt: skip
 
-    def of(self, modality: str) -> int:
-        """The batch size of examples seen in this modality only."""
-        return self.of_modality.get(modality, self.unpaired)
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What `by_stream` says: 'x+y' -> 32."""
+        parts = (part.split('=') for part in self.by_stream.split(',') if part)
+        return {stream: int(size) for stream, size in parts}
+
+    def of(self, observed: Collection[str]) -> int:
+        """The batch size of the examples seen in these modalities."""
+        default = self.paired if len(observed) > 1 else self.unpaired
+        return self.sizes.get('+'.join(sorted(observed)), default)
+
+
+def _canonical_sizes(text: str) -> str | None:
+    """`BatchConfig.by_stream` in the form that is kept; None where it cannot be read."""
+    sizes = {}
+    for part in text.split(',') if text.strip() else ():
+        stream, _, size = (word.strip() for word in part.partition('='))
+        names = sorted(name.strip() for name in stream.split('+'))
+        name = '+'.join(names)
+        is_size = re.fullmatch(r'\d{1,6}', size, re.ASCII) and int(size) <= _MOST_IN_BATCH
+        if not (is_size and all(map(str.isidentifier, names)) and len({*names}) == len(names)):
+            return None
+        if name in sizes:
+            return None
+        sizes[name] = int(size)
+    return ','.join(f'{name}={sizes[name]}' for name in sorted(sizes))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,13 +186,15 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """The nested dict that `parse` takes, ready for JSON."""
         tree = dataclasses.asdict(self)
-        tree['train']['batch'].update(tree['train']['batch'].pop('of_modality'))
+        tree['data'].update(tree['data'].pop('options'))
         return tree
 
     @property
     def trains_pairs(self) -> bool:
-        """Whether the paired bound has any part in the loss."""
-        return bool(self.data.num_pairs and self.train.batch.paired and self.objective.joint_weight)
+        """Whether a bound of several modalities has any part in the loss."""
+        batch = self.train.batch
+        several = [batch.paired, *(n for stream, n in batch.sizes.items() if '+' in stream)]
+        return self.data.num_pairs != 0 and any(several) and self.objective.joint_weight != 0
 
     def digest(self) -> str:
         """8 hexadecimal digits of the fields that make this run another run."""
@@ -185,6 +206,9 @@ class Config:
             # A later field at its default leaves a run, and so its folder, the same.
             and value != default
         }
+        # Sizes were once fields of their own, and runs keep their folders.
+        fixed.pop('train.batch.by_stream', None)
+        fixed |= {f'train.batch.{name}': n for name, n in self.train.batch.sizes.items()}
         text = json.dumps(fixed, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -243,19 +267,29 @@ def require_known(field: str, value: str, names: Collection[str]) -> None:
     require(value in names, field, value, 'one of ' + ', '.join(map(repr, names)))
 
 
-def _parse(cls: type, tree: Any, path: str) -> Any:
-    """One section as its dataclass; `path` is what precedes its fields' names."""
+def parse_options(cls: type, config: DataConfig) -> Any:
+    """The options of a loader, a frozen dataclass, from the fields that `parse` left to it."""
+    return _parse(cls, config.options, 'data.', [f.name for f in dataclasses.fields(DataConfig)])
+
+
+def _parse(cls: type, tree: Any, path: str, beside: Collection[str] = ()) -> Any:
+    """One section as its dataclass; `path` is what precedes its fields' names.
+
+    Args:
+      beside: fields of another dataclass that stand in the same section.
+    """
     require(hasattr(tree, 'items'), path.rstrip('.') or 'of the experiment', tree, 'a section')
     tree, values = dict(tree.items()), {}
     fields = {field.name: field for field in dataclasses.fields(cls)}
-    if cls is BatchConfig:  # any further key names a modality; None leaves it to `unpaired`
-        size = fields.pop('of_modality')
-        others = {key: tree.pop(key) for key in list(tree) if key not in fields}
-        sizes = {k: _value(size, v, path + k) for k, v in others.items() if v is not None}
-        values['of_modality'] = sizes
+    others = {key: tree.pop(key) for key in list(tree) if key not in fields or key == 'options'}
+    if cls is DataConfig:  # the loader knows them
+        values['options'] = others
+    elif cls is BatchConfig:
+        tree['by_stream'] = _streams_of(others, tree.get('by_stream'), path)
+    elif others:
+        key, known = next(iter(others)), [*fields, *beside]
+        raise InputError(f'config field {path}{key}: unknown. {nearest(key, known)}')
     for key, value in tree.items():
-        if key not in fields:
-            raise InputError(f'config field {path}{key}: unknown. {nearest(key, fields)}')
         if dataclasses.is_dataclass(section := fields[key].type):
             values[key] = _parse(section, value, f'{path}{key}.')
         else:
@@ -265,6 +299,20 @@ def _parse(cls: type, tree: Any, path: str) -> Any:
     if missing := [path + name for name in required if name not in values]:
         raise InputError(f'config field {", ".join(missing)}: missing')
     return cls(**values)
+
+
+def _streams_of(others: Mapping[str, Any], by_stream: str | None, path: str) -> str:
+    """`BatchConfig.by_stream`, to which older runs had a field for each modality, None by default."""
+    sizes = {key: size for key, size in others.items() if size is not None}
+    if sizes and by_stream is not None:
+        key, size = next(iter(sizes.items()))
+        close = difflib.get_close_matches(key, ['paired', 'unpaired', 'by_stream'], n=1)
+        hint = f"the size of a stream's minibatch is {path}by_stream='{key}={show(size)}'"
+        raise InputError(
+            f'config field {path}{key}: unknown. Did you mean {close[0]}?' if close else
+            f'config field {path}{key}: no field any more; {hint}'
+        )  # fmt: skip
+    return by_stream if by_stream is not None else ','.join(f'{k}={n}' for k, n in sizes.items())
 
 
 def _value(field: dataclasses.Field, value: Any, path: str) -> Any:
@@ -280,7 +328,7 @@ def _value(field: dataclasses.Field, value: Any, path: str) -> Any:
     comment = ', which is too large' if type(value) in (int, float) and value > most else ''
     ok = is_kind and field.metadata['ok'](value)
     require(ok, path, value, field.metadata['allowed'], comment)
-    return value
+    return field.metadata.get('settle', lambda v: v)(value)
 
 
 def nearest(name: str, known: Collection[str]) -> str:
@@ -301,8 +349,7 @@ def show(value: Any) -> str:
 def get_field(config: Any, field: str) -> Any:
     """The value of a checked config's field, 'data.num_pairs'."""
     for part in field.split('.'):
-        is_modality = isinstance(config, BatchConfig) and not hasattr(config, part)
-        config = config.of(part) if is_modality else getattr(config, part)
+        config = getattr(config, part) if hasattr(config, part) else getattr(config.options, part)
     return config
 
 
@@ -310,9 +357,9 @@ def _leaves(section: Any, prefix: str = '') -> Iterator[tuple[str, Any, Any]]:
     """('data.num_pairs', its value, its default) of each field, with lists for tuples as in JSON."""
     for field in dataclasses.fields(section):
         value, path = getattr(section, field.name), prefix + field.name
-        if dataclasses.is_dataclass(value):
+        if field.name == 'options':
+            yield from _leaves(value, prefix)
+        elif dataclasses.is_dataclass(value):
             yield from _leaves(value, f'{path}.')
-        elif isinstance(value, Mapping):
-            yield from ((prefix + name, size, None) for name, size in value.items())
         else:
             yield path, *(list(v) if isinstance(v, tuple) else v for v in (value, field.default))

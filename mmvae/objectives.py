@@ -138,7 +138,7 @@ def check_model(config: ObjectiveConfig, flow_steps: int, names: Sequence[str]) 
     require(
         (len(names) > 1) == objective.several, 'objective.name', config.name,
         f"'single' for one modality, {', '.join(map(repr, of_several))} for several; "
-        f'this view of the data has {len(names)} ({", ".join(names)})',
+        f'the data have {len(names)} ({", ".join(names)})',
     )  # fmt: skip
     is_mixture = objective.several and not objective.joint_posterior
     require(
@@ -153,8 +153,8 @@ def stream_bounds(
 ) -> Sequence[tuple[float, Terms]]:
     """The bounds whose weighted sum is maximised for one example of a stream, with their weights.
 
-    An example with several modalities is paired; one with a single modality contributes
-    its own bound (4.7) under every objective. Each bound has its own randomness.
+    Several modalities, all or not, contribute the objective's bounds of those observed; a single
+    one its own bound (4.7) under every objective. Each bound has its own randomness.
     """
     names = tuple(x)
     weighted = objective.bounds(names) if len(names) > 1 else _joint(names)
@@ -173,7 +173,7 @@ def loss(
     Args:
       streams: stream name -> its weighted bounds, averaged over the minibatch of every device.
         Free bits are of the mean KL, so this mean comes first.
-      weights: stream name -> its weight: lambda for paired examples, 1 otherwise.
+      weights: stream name -> its weight: lambda where several modalities are observed, else 1.
       psi: nats a latent dimension; 0 gives the plain bound.
       beta: the weight of the KL while it is warmed up; 1 gives the bound.
     """

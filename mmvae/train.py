@@ -20,7 +20,7 @@ import optax
 from mmvae import evaluate, keys, objectives, quantities
 from mmvae.config import Config
 from mmvae.data import DataSet
-from mmvae.data.streams import FEEDS, PAIRED, initial_pixels, make_streams
+from mmvae.data.streams import FEEDS, initial_pixels, make_streams
 from mmvae.model.vae import MultimodalVAE, init_params, observe
 from mmvae.optimizer import Averaged, rmsprop_nesterov
 from mmvae.system import metrics, parallel
@@ -127,7 +127,7 @@ def make_update(
             # Over all devices, before the free bits: they are of the mean KL.
             means = jax.tree.map(lambda a: jnp.mean(a, axis=0), bounds)
             streams[name] = parallel.mean_over_devices(means)
-            weights[name] = hyper.joint_weight if name == PAIRED else 1.0
+            weights[name] = hyper.joint_weight if len(pixels) > 1 else 1.0
         beta = jnp.minimum(1.0, (step + 1) / kl_warmup) if kl_warmup else 1.0
         total = objectives.loss(streams, weights, hyper.free_bits, beta)
         logged = {'loss': total}

@@ -89,6 +89,14 @@ def by_column(rows, names=('x', 'y')):
     }
 
 
+def make_overlapping_data():
+    """THREE modalities, never all of them seen together in training."""
+    data = make_data(THREE)
+    rows = {('x', 'y'): np.arange(8), ('y', 'w'): np.arange(8, 16), ('x',): np.arange(16, 24),
+            ('w',): np.arange(16, 24)}  # fmt: skip
+    return data._replace(streams={names: dict.fromkeys(names, r) for names, r in rows.items()})
+
+
 @functools.cache
 def make_model(modalities=BINARY, config=MODEL, joint_posterior=True, seed=0):
     """A model and parameters initialised on 16 random examples, which are returned too."""

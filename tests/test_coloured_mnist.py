@@ -13,6 +13,10 @@ from tests.small import make_config
 CONFIG = make_config(data__view='coloured', data__num_pairs=100, data__limit=300).data
 
 
+def with_options(config, **changes):
+    return dataclasses.replace(config, options=dataclasses.replace(config.options, **changes))
+
+
 @pytest.fixture(scope='module')
 def data():
     return data_sets.load(CONFIG, None)
@@ -20,7 +24,7 @@ def data():
 
 @pytest.mark.parametrize('edge_colours', ['separate', 'mixed'])
 def test_edges_are_sobels_of_the_flat_digit(data, edge_colours):
-    digits = data_sets.load(dataclasses.replace(CONFIG, view='whole'), None)
+    digits = data_sets.load(with_options(CONFIG, view='whole'), None)
     digits = digits.arrays['x'][:30, ..., 0]
     colours = np.arange(30) % 3
     made = coloured_mnist.edges(digits, colours, edge_colours)
@@ -56,9 +60,9 @@ def test_digits_are_flat_and_the_colours_are_one_to_one(data):
 
 
 def test_the_digits_asked_for_are_those_of_all_with_their_colours():
-    every = dataclasses.replace(CONFIG, limit=0)
+    every = with_options(CONFIG, limit=0)
     data = data_sets.load(every, None)
-    asked = dataclasses.replace(every, train_digits=(0, 1, 2, 3, 4, 5, 6, 7), test_digits=(8, 9))
+    asked = with_options(every, train_digits=(0, 1, 2, 3, 4, 5, 6, 7), test_digits=(8, 9))
     some = data_sets.load(asked, None)
     seen = {'train': range(8), 'validation': range(8), 'test': (8, 9)}
     for name, digits in seen.items():

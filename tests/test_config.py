@@ -7,6 +7,7 @@ from experiments import base
 from mmvae import config as config_module
 from mmvae import data as data_sets
 from mmvae import objectives
+from mmvae.data.streams import make_streams
 from mmvae.model import vae
 from mmvae.run.folder import resolve
 from mmvae.types import InputError
@@ -14,11 +15,11 @@ from tests import small
 
 
 def test_a_config_survives_json():
-    config = small.make_config(train__batch__x=7)
-    again = config_module.parse(json.loads(json.dumps(config.to_dict())))
+    config = small.make_config(train__batch__by_stream='x=7')
+    again = resolve(json.loads(json.dumps(config.to_dict())))
     assert again == config
     assert again.model.strides == (2, 1)
-    assert again.train.batch.of_modality == {'x': 7}
+    assert again.train.batch.sizes == {'x': 7}
     assert again.digest() == config.digest()
 
 
@@ -69,7 +70,12 @@ def test_the_digest_and_differences_ignore_what_may_change():
             0,
             'train.num_updates: 0 given; allowed: a whole number, at least 1',
         ),
-        ('train__batch__x', -2, 'train.batch.x: -2'),
+        ('train__batch__by_stream', 'x=-2', "by_stream: 'x=-2' given; allowed: .* for each stream"),
+        ('train__batch__by_stream', 'x=1,x=2', 'at most one size'),
+        ('train__batch__by_stream', 'x+x=1', 'by_stream'),
+        ('train__batch__by_stream', 'x=1000000000000', 'from 0 to 100000'),
+        ('train__batch__x', 64, r"batch.x: no field any more; .* train.batch.by_stream='x=64'"),
+        ('train__batch__pared', 64, r'batch.pared: unknown. Did you mean paired\?'),
         ('model__strides', (2, 3), r'model.strides: \(2, 3\) given'),
         ('model__strides', (), r'model.strides: \(\) given'),
         ('model__masked_blocks', 0, 'model.masked_blocks: 0 given; .* at least 1'),
@@ -122,9 +128,9 @@ def test_wrong_types_unknown_and_missing_fields_are_refused_by_name():
             'model.feature_maps: 5 given; allowed: at least 6',
         ),
         (
-            {'train__batch__y': 3},
+            {'train__batch__by_stream': 'y=3'},
             small.THREE[::2],
-            'train.batch.y: 3 .* modality of the data: x, w',
+            "by_stream: 'y=3' .* streams of the data: x[+]w, x, w",
         ),
     ],
 )
@@ -139,16 +145,36 @@ def check_all(config, modalities, num_train=24):
     names = [m.name for m in modalities]
     vae.check(config.model, modalities)
     objectives.check_model(config.objective, config.model.flow_steps, names)
-    data_sets.check_counts(config.data, config.train.batch, names, num_train)
+    data = small.make_data(modalities, num_train, config.data.num_pairs)
+    data_sets.check_counts(config.data, config.train.batch, data)
+    make_streams(data, config.train.batch, seed=0)
 
 
 def test_a_run_from_before_a_field_existed_is_the_run_with_its_default():
     config = small.make_config()
     before = config.to_dict()
     del before['model']['masked_blocks'], before['model']['masked_size']
-    assert config_module.parse(before) == config
+    assert resolve(before) == config
     assert config.digest() == 'b7f29b6f'  # as it was then: the folder keeps its name
     assert small.make_config(model__masked_blocks=2).digest() != 'b7f29b6f'
+
+
+def test_sizes_of_streams_have_one_form_and_are_read_from_older_runs():
+    def config(text):
+        return small.make_config(train__batch__by_stream=text)
+
+    one, other = config('x = 64, y+x=32'), config('x+y=32,x=64')
+    assert one == other
+    assert one.train.batch.by_stream == 'x=64,x+y=32'
+    assert [one.train.batch.of(names) for names in ('yx', 'x', 'y', 'xyw')] == [32, 64, 4, 4]
+    # Once each modality had a field, which a run's folder is named after.
+    before = small.make_config().to_dict()
+    del before['train']['batch']['by_stream']
+    before['train']['batch'] |= {'x': 64, 'y': None}
+    assert resolve(before) == config('x=64')
+    assert resolve(before).digest() == '588d34a3'
+    with pytest.raises(InputError, match='no field any more'):
+        resolve(config_module.override(small.make_config().to_dict(), {'train.batch.x': 64}))
 
 
 def test_all_pairs_and_odd_strides_are_allowed():
@@ -173,7 +199,7 @@ def test_patience_may_change_in_a_folder_and_what_chooses_the_best_may_not():
     [
         ('objective__kl_warmup', 2**31), ('optimizer__halving', 2**31),
         ('train__num_updates', 10**400), ('model__hidden', 10**12), ('model__latent_dim', 10**12),
-        ('train__batch__paired', 10**12), ('train__batch__x', 10**12),
+        ('train__batch__paired', 10**12),
         ('objective__num_samples', 10**9), ('eval__iw_chunk', 10**9), ('seed', 2**31),
         ('objective__free_bits', 10**400), ('objective__joint_weight', 1e300),
         ('optimizer__learning_rate', 10**10),
@@ -205,7 +231,7 @@ def test_digits_and_strides_are_whole_numbers(value):
     tree = base.get_config().to_dict()
     for section, field in (('model', 'strides'), ('data', 'train_digits')):
         with pytest.raises(InputError, match=f'{section}.{field}'):
-            config_module.parse({**tree, section: {**tree[section], field: value}})
+            resolve({**tree, section: {**tree[section], field: value}})
 
 
 def test_the_feed_left_open_is_the_data_sets_own(monkeypatch):
@@ -223,9 +249,9 @@ def test_the_feed_left_open_is_the_data_sets_own(monkeypatch):
 
 def test_fields_are_overridden_in_a_copy():
     tree = {'data': {'num_pairs': 3}, 'seed': 0}
-    overrides = {'data.num_pairs': 4, 'train.batch.x': 5}
+    overrides = {'data.num_pairs': 4, 'train.batch.paired': 5}
     assert config_module.override(tree, overrides) == {
-        'data': {'num_pairs': 4}, 'seed': 0, 'train': {'batch': {'x': 5}}
+        'data': {'num_pairs': 4}, 'seed': 0, 'train': {'batch': {'paired': 5}}
     }  # fmt: skip
     assert tree == {'data': {'num_pairs': 3}, 'seed': 0}
     for field, message in [('seed.x', 'seed has no fields'), ('a\ud800', 'unknown')]:

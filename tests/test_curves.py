@@ -30,8 +30,8 @@ def test_validations_show_the_deciding_bound_and_every_direction(drawn):
         for i in (1, 2, 3)
     ]  # fmt: skip
     runs = [
-        curves.Run('pairs', small.make_config(), rows),
-        curves.Run('none', small.make_config(data__num_pairs=0), rows),
+        curves.Run('pairs', small.make_config(), ('x', 'y'), rows),
+        curves.Run('none', small.make_config(data__num_pairs=0), ('x', 'y'), rows),
     ]
     left, right = drawn(curves.draw_validations, runs)
     by_label = {line.get_label(): line.get_ydata().tolist() for line in (*left.lines, *right.lines)}
@@ -47,7 +47,7 @@ def test_validations_show_the_deciding_bound_and_every_direction(drawn):
 def test_one_modality_has_no_translations(drawn):
     config = small.make_config(data__view='whole', objective__name='single', data__num_pairs=0)
     left, right = drawn(
-        curves.draw_validations, [curves.Run('a', config, [{'step': 1, 'x_bound': -3}])]
+        curves.draw_validations, [curves.Run('a', config, ('x',), [{'step': 1, 'x_bound': -3}])]
     )
     assert [line.get_label() for line in left.lines] == ['a: x_bound']
     assert not right.lines

@@ -10,12 +10,13 @@ import pytest
 from mmvae import data as data_sets
 from mmvae.config import BatchConfig
 from mmvae.data import files, mnist, streams
-from mmvae.data.dataset import assign_streams, check_values, count
+from mmvae.data.checks import check_values
+from mmvae.data.dataset import DataSet, assign_streams, count
 from mmvae.data.streams import ResidentFeed, Stream, TfdataFeed, initial_rows, make_streams
-from mmvae.types import InputError
+from mmvae.types import InputError, Modality
 from tests import small
 
-BATCH = BatchConfig(paired=4, unpaired=6, of_modality={})
+BATCH = BatchConfig(paired=4, unpaired=6)
 
 
 def test_mnist5k_is_split_once_balanced_and_without_replacement():
@@ -110,15 +111,31 @@ def test_empty_streams_and_batch_sizes_of_0_are_left_out_and_renumber_nothing():
     assert [(s.name, s.number, s.batch_size) for s in every] == [
         ('paired', 0, 4), ('x', 1, 6), ('y', 2, 6)
     ]  # fmt: skip
-    no_x = make_streams(small.make_data(), BatchConfig(4, 6, {'x': 0}), seed=0)
+    no_x = make_streams(small.make_data(), BatchConfig(4, 6, 'x=0'), seed=0)
     assert [(s.name, s.number) for s in no_x] == [('paired', 0), ('y', 2)]
     no_pairs = make_streams(small.make_data(num_pairs=0), BATCH, seed=0)
     assert [(s.name, s.number) for s in no_pairs] == [('x', 1), ('y', 2)]
 
 
+def test_a_stream_is_named_by_what_it_observes_and_sized_by_that_name():
+    data = small.make_overlapping_data()
+    batch = BatchConfig(4, 6, 'x+y=2,w=0')
+    streams = make_streams(data, batch, seed=0)
+    assert [(s.name, s.modalities, s.number, s.batch_size) for s in streams] == [
+        ('x+y', ('x', 'y'), 0, 2), ('y+w', ('y', 'w'), 1, 4), ('x', ('x',), 2, 6)
+    ]  # fmt: skip
+    data_sets.check_counts(small.make_config().data, batch, data)
+    with pytest.raises(
+        InputError, match=r"'w\+x=2' given; .* streams of the data: x\+y, y\+w, x, w"
+    ):
+        data_sets.check_counts(small.make_config().data, BatchConfig(4, 6, 'w+x=2'), data)
+    with pytest.raises(InputError, match='trains on none'):
+        make_streams(data, BatchConfig(0, 0), seed=0)
+
+
 def test_initialisation_reads_the_first_pairs_then_other_examples():
     data = small.make_data(num_pairs=8)
-    (paired, x, y) = make_streams(data, BatchConfig(8, 8, {}), seed=3)
+    (paired, x, y) = make_streams(data, BatchConfig(8, 8), seed=3)
     few = initial_rows(data, seed=3, size=4)
     for name in 'xy':
         np.testing.assert_array_equal(few[name], paired.minibatch(0)[name][:4])
@@ -301,16 +318,61 @@ def test_values_that_the_model_would_misread_are_refused_at_loading(tmp_path):
     config = small.make_config(data__name='mnist').data
     binary = np.random.default_rng(0).integers(0, 2, (60000, 28, 28)).astype(np.uint8)
     write_npz(tmp_path / 'mnist.npz', x_train=binary)
-    with pytest.raises(InputError, match='values of x: none above 1 given; .* multiply .* by 255'):
+    with pytest.raises(
+        InputError, match='modality x: no value above 1 given; .* multiply .* by 255'
+    ):
         data_sets.load(config, str(tmp_path))
     data = small.make_data(small.THREE)
     assert check_values(data) is data
 
-    def refused(name, array, message):
-        with pytest.raises(InputError, match=message):
-            check_values(data._replace(arrays={**data.arrays, name: array}))
+    def refused(name, array, message, data=data, **changes):
+        modalities = tuple(m._replace(**changes) if m.name == name else m for m in data.modalities)
+        wrong = data._replace(arrays={**data.arrays, name: array}, modalities=modalities)
+        with pytest.raises(InputError, match=message) as error:
+            check_values(wrong)
+        assert len(str(error.value).splitlines()) == 1
 
-    w = data.arrays['w']
-    refused('w', np.full_like(w, 7), 'values of w: 7 given; allowed: 0 to 6')
-    refused('w', w / 6, 'examples of w: float64 .* allowed: uint8 of shape')
-    refused('x', w, r'examples of x: uint8 of shape \(2, 2, 3\) given')
+    x, w = data.arrays['x'], data.arrays['w']
+    seven = w.copy()
+    seven[26, 1, 0, 2] = 7
+    refused('w', seven, r'modality w: 7 given in row 26 \(validation, id 26\); allowed: .* 0 to 6')
+    refused('w', np.int16(w) - 1, r'w: -1 given in row \d+ \(train')
+    refused('w', w / 7, r'w: 0\.\d+ given in row .* allowed: whole numbers from 0 to 6')
+    refused('w', w[:, 0], r'w: uint8 of shape \(2, 3\) given; allowed: .* of shape \(2, 2, 3\)')
+    refused('w', w.astype(str), 'w: <U')
+    refused('x', x * np.complex64(1), 'x: complex64')
+    refused('x', x, 'x: .* given in row 0 .* 0 to 1$', white=1)
+    refused('x', x[:9], 'x: 9 rows, 47 ids')
+    real = {'likelihood': 'gaussian', 'num_values': 0}
+    for bad in (np.nan, np.inf, 1e300):
+        wrong = np.float64(w)
+        wrong[40, 0, 0, 0] = bad
+        refused('w', wrong, r'w: \S+ given in row 40 \(test, id 40\); allowed: finite', **real)
+    refused('w', w, "'loss' is no name .* none of paired, joint", _renamed(data, 'x', 'loss'))
+    refused('w', w, "'2x' is no name", _renamed(data, 'x', '2x'))
+    refused('w', w, 'arrays of', data._replace(modalities=data.modalities[1:]))
+    streams = {names: rows for names, rows in data.streams.items() if 'w' not in names}
+    refused('w', w, 'modality w: there is no example', data._replace(streams=streams))
+
+
+def _renamed(data, old, new):
+    modalities = [m._replace(name=new) if m.name == old else m for m in data.modalities]
+    return data._replace(modalities=tuple(modalities))
+
+
+@pytest.mark.parametrize(
+    ('modality', 'values'),
+    [
+        (Modality('v', (3,), 'gaussian', 0), np.random.default_rng(0).normal(size=(9, 3))),
+        (Modality('v', (), 'categorical', 4), np.arange(9) % 4),
+        (Modality('v', (), 'categorical', 4), np.float32(np.arange(9) % 4)),
+        (Modality('v', (5,), white=1), np.random.default_rng(0).random((9, 5)) > 0.5),
+        (Modality('v', (2, 2, 1, 2), 'logistic', 300), np.full((9, 2, 2, 1, 2), 299, np.int64)),
+    ],
+)  # fmt: skip
+def test_any_rank_and_type_that_the_likelihood_allows_is_taken(modality, values):
+    rows = dict.fromkeys(('train', 'validation', 'test'), {'v': np.arange(9)})
+    streams = {('v',): {'v': np.arange(9)}}
+    every = np.arange(9)
+    data = DataSet((modality,), {'v': values}, rows, streams, {'v': every}, {}, every)
+    assert check_values(data) is data

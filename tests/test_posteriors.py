@@ -11,7 +11,7 @@ from mmvae.model.distributions import DiagonalGaussian, log_softplus
 from mmvae.model.layers import Dense
 from mmvae.model.posteriors import Flow, FlowPosterior, MergedPosterior, PosteriorHead
 from mmvae.model.vae import MultimodalVAE, init_params
-from tests.small import BINARY, MODEL, make_model
+from tests.small import BINARY, DENSE, MODEL, THREE, make_model
 
 D = 5
 
@@ -117,3 +117,26 @@ def test_log_sigma_is_finite_for_any_pre_activation():
     q = head.apply(variables, h)
     pre = Dense(3).apply({'params': variables['params']['scale']}, h)
     np.testing.assert_allclose(q.scale, np.logaddexp(0, pre), rtol=1e-5)
+
+
+@pytest.mark.parametrize('present', ['xy', 'yw', 'xw', 'xyw'])
+def test_a_merged_posterior_is_of_those_present_whatever_the_others_are(present):
+    model, params, x = make_model(THREE, DENSE)
+    absent = {'x', 'y', 'w'} - set(present)
+    names = [n for n in params if n.removeprefix('encoders_').removeprefix('heads_') in absent]
+    merge = {n: p for n, p in params['merge'].items() if n.removeprefix('linear_') in absent}
+    broken = jax.tree.map(lambda a: a * np.nan, {n: params[n] for n in names})
+    broken_merge = {**params['merge'], **jax.tree.map(lambda a: a * np.nan, merge)}
+    assert len(names) == 2 * len(absent) == 2 * len(merge)
+    seen = {n: x[n] for n in present}
+    q = model.apply({'params': params}, seen, method='encode')
+    same = model.apply(
+        {'params': {**params, **broken, 'merge': broken_merge}}, seen, method='encode'
+    )
+    np.testing.assert_array_equal(q.mean, same.mean)
+    np.testing.assert_array_equal(q.scale, same.scale)
+    assert np.isfinite(q.mean).all()
+    # And it is of each of them.
+    for name in present:
+        other = {**seen, name: seen[name][::-1]}
+        assert not np.allclose(model.apply({'params': params}, other, method='encode').mean, q.mean)

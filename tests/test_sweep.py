@@ -121,14 +121,14 @@ def test_a_sweep_from_before_keeps_the_names_of_its_folders(tmp_path):
 
 def test_a_point_sets_its_fields_and_leaves_the_others():
     one, other = sweeps.make_points(
-        BASE, [{'objective.name': 'translation'}, {'train.batch.x': 7}], Path('folder')
+        BASE, [{'objective.name': 'translation'}, {'train.batch.by_stream': 'x=7'}], Path('folder')
     )
     # A field that the experiment leaves open is settled for each point.
     assert one.config.objective.joint_weight == 1.0
     assert other.config.objective.joint_weight == 0.3
-    assert other.config.train.batch.of('x') == 7
-    assert other.config.train.batch.of('y') == one.config.train.batch.of('x') == 128
-    assert BASE['train']['batch']['x'] is None
+    assert other.config.train.batch.of(['x']) == 7
+    assert other.config.train.batch.of(['y']) == one.config.train.batch.of(['x']) == 128
+    assert BASE['train']['batch']['by_stream'] == ''
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 
 from mmvae import evaluate, quantities
 from mmvae.config import Config
-from mmvae.data import modalities
 from mmvae.quantities import Quantity, joined
 from mmvae.system import metrics
 from mmvae.types import InputError
 
 
 class Run(NamedTuple):
-    """A run's name, its config and its rows of metrics.jsonl of kind 'validation', in order."""
+    """A run's name, its config, its modalities' names and its 'validation' rows of metrics.jsonl."""
 
     name: str
     config: Config
+    names: tuple[str, ...]
     rows: Sequence[Mapping[str, Any]]
 
 
@@ -30,9 +30,8 @@ def draw_validations(runs: Sequence[Run], path: Path) -> None:
     figure = _make_figure(12)
     left, right = figure.subplots(1, 2)
     passes = 0.0
-    for number, (name, config, rows) in enumerate(runs):
+    for number, (name, config, names, rows) in enumerate(runs):
         steps, color = [row['step'] for row in rows], f'C{number}'
-        names = tuple(m.name for m in modalities(config.data))
         values = [quantities.from_columns(row, names) for row in rows]
         scores = [evaluate.selection_bound(bounds, config, names) for bounds in values]
         left.plot(

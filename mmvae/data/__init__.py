@@ -1,33 +1,43 @@
 """Data sets: arrays of modalities, who is paired with whom, and minibatches.
 
-`load` looks the data set up by its name; `modalities` says what it has without reading it.
+`load` looks the data set up by its name; `modalities` says what it has, where that is known without
+reading it.
 """
 
 import dataclasses
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
-from mmvae.config import BatchConfig, DataConfig, require, require_known
-from mmvae.data import mnist
-from mmvae.data.coloured_mnist import EDGE_COLOURS
-from mmvae.data.dataset import UNPAIRED, DataSet, check_values
+from mmvae.config import BatchConfig, DataConfig, parse_options, require, require_known
+from mmvae.data import mnist, views
+from mmvae.data.checks import check_values
+from mmvae.data.dataset import UNPAIRED, DataSet
 from mmvae.data.streams import FEEDS
-from mmvae.data.views import VIEWS, modalities
+from mmvae.types import Modality
 
 __all__ = ['LOADERS', 'DataSet', 'check', 'check_counts', 'load', 'modalities']
 
 
 class Loader(NamedTuple):
-    """(config, data_dir) -> DataSet, and the feed where the config leaves it open."""
+    """How a data set is read.
 
+    Attributes:
+      options: its own fields of the section `data`, a frozen dataclass.
+      load: (config, data_dir) -> the data set.
+      feed: the one where the config leaves it open.
+      modalities: of a config; None where only reading the data tells.
+    """
+
+    options: type
     load: Callable[[DataConfig, str | None], DataSet]
     feed: str
+    modalities: Callable[[DataConfig], tuple[Modality, ...] | None] = lambda config: None
 
 
 LOADERS = {
-    'mnist5k': Loader(mnist.load_mnist5k, 'resident'),
-    'mnist': Loader(mnist.load_mnist, 'tfdata'),
+    'mnist5k': Loader(mnist.Options, mnist.load_mnist5k, 'resident', views.modalities),
+    'mnist': Loader(mnist.Options, mnist.load_mnist, 'tfdata', views.modalities),
 }
 
 
@@ -40,23 +50,27 @@ def load(config: DataConfig, data_dir: str | None) -> DataSet:
     return check_values(LOADERS[config.name].load(config, data_dir))
 
 
+def modalities(config: DataConfig) -> tuple[Modality, ...] | None:
+    """What the data have, without reading them; None where only that tells."""
+    return LOADERS[config.name].modalities(config)
+
+
 def check(config: DataConfig) -> DataConfig:
-    """The config with the feed filled in where it was left open.
+    """The config with the loader's options checked, and the feed filled in where it was left open.
 
     Importing TensorFlow takes 7 s and 770 MB: tfdata is the default for what is read from disk.
 
     Raises:
-      InputError: a name is unknown.
+      InputError: a name is unknown, or an option is not what it may be.
     """
     require_known('data.name', config.name, LOADERS)
-    require_known('data.view', config.view, VIEWS)
     require_known('data.unpaired', config.unpaired, UNPAIRED)
-    require_known('data.edge_colours', config.edge_colours, EDGE_COLOURS)
-    if config.feed is None:
-        feed = LOADERS[config.name].feed if _tensorflow_is_installed() else 'resident'
-        return dataclasses.replace(config, feed=feed)
-    require_known('data.feed', config.feed, FEEDS)
-    return config
+    loader, feed = LOADERS[config.name], config.feed
+    if feed is None:
+        feed = loader.feed if _tensorflow_is_installed() else 'resident'
+    require_known('data.feed', feed, FEEDS)
+    options = parse_options(loader.options, config)
+    return dataclasses.replace(config, options=options, feed=feed)
 
 
 def _tensorflow_is_installed() -> bool:
@@ -66,25 +80,23 @@ def _tensorflow_is_installed() -> bool:
         return False
 
 
-def check_counts(
-    config: DataConfig, batch: BatchConfig, names: Sequence[str], num_train: int
-) -> None:
+def check_counts(config: DataConfig, batch: BatchConfig, data: DataSet) -> None:
     """Checks pairs and minibatches against the modalities and the number of training examples.
+
+    Args:
+      data: of this config, or with another seed, other pairs or other streams of one modality.
 
     Raises:
       InputError: there are more pairs than examples, or nothing to train on.
     """
-    pairs = config.num_pairs
+    names, pairs = tuple(m.name for m in data.modalities), config.num_pairs
     several = len(names) > 1
     require(several or not pairs, 'data.num_pairs', pairs, '0: a single modality has no pairs')
-    allowed = f'at most the number of training examples, {num_train}'
-    require(pairs <= num_train, 'data.num_pairs', pairs, allowed)
-    has_others = num_train > pairs or config.unpaired == 'all'
-    seen_alone = has_others and any(batch.of(name) for name in names)
-    require(
-        seen_alone or (batch.paired and pairs),
-        'train.batch', batch, 'a minibatch of examples that exist; this trains on none',
-    )  # fmt: skip
-    for name, size in batch.of_modality.items():
-        allowed = f'a modality of the data: {", ".join(names)}'
-        require(name in names, f'train.batch.{name}', size, allowed)
+    name, rows = next(iter(data.splits['train'].items()))
+    complete = len({*data.ids[name][rows].tolist()})
+    allowed = f'at most the number of training examples, {complete}'
+    require((pairs or 0) <= complete, 'data.num_pairs', pairs, allowed)
+    known = {'+'.join(sorted(observed)): observed for observed in data.streams}
+    for stream in batch.sizes:
+        allowed = 'sizes of the streams of the data: ' + ', '.join(map('+'.join, known.values()))
+        require(stream in known, 'train.batch.by_stream', batch.by_stream, allowed)

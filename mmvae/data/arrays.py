@@ -3,19 +3,19 @@
 import logging
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from mmvae.config import nearest, require
+from mmvae.data.checks import NAME, blocks, check_name
 from mmvae.data.dataset import DataSet
 from mmvae.data.pairing import number_ids, pair
 from mmvae.types import InputError, Modality
 
 _log = logging.getLogger(__name__)
 LIKELIHOODS = ('bernoulli', 'categorical', 'logistic', 'gaussian')
-_NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]{0,49}', re.ASCII)
 _MOST_VALUES = 65536  # that an element can have
 _SMALL = 256  # whole numbers below it are guessed to be categories
 _FEW_LEVELS = 32  # an image of fewer grey levels is guessed to have no more than there are
@@ -84,7 +84,7 @@ def parse_specs(text: str) -> dict[str, Spec]:
         def check(ok, what, allowed, part=part):
             require(ok, 'data.modalities', part.strip(), allowed, f', where {what}')
 
-        check(_NAME.fullmatch(name), f'{name!r} is no name', 'NAME: KEY=VALUE KEY=VALUE; NAME: ...')
+        check(NAME.fullmatch(name), f'{name!r} is no name', 'NAME: KEY=VALUE KEY=VALUE; NAME: ...')
         check(colon, 'no : follows the name', 'NAME: KEY=VALUE KEY=VALUE; NAME: ...')
         check(name not in specs, f'{name} comes twice', 'each modality once')
         values = {}
@@ -99,15 +99,6 @@ def parse_specs(text: str) -> dict[str, Spec]:
         check(1 < number <= _MOST_VALUES, f'values is {number}', _KEYS['values'][2])
         specs[name] = Spec(**values)
     return specs
-
-
-def check_name(name: str, where: str) -> None:
-    """Raises an `InputError` where a modality or label cannot be called so."""
-    if not _NAME.fullmatch(name):
-        raise InputError(
-            f'{where}: {name!r} is no name for a modality or a label: it has at most 50 letters, '
-            'digits and _, and begins with a letter; rename it'
-        )
 
 
 def make_data(
@@ -185,7 +176,7 @@ def describe(name: str, values: np.ndarray, source: Source) -> Modality:
 def _guess(values: np.ndarray, low: float, high: float) -> str:
     is_image = values.ndim == 4
     may_be_binary = values.ndim > 1 and high in ((0, 1, 255) if is_image else (0, 1))
-    if may_be_binary and all(((b == 0) | (b == high)).all() for b in _blocks(values)):
+    if may_be_binary and all(((b == 0) | (b == high)).all() for b in blocks(values)):
         return 'bernoulli'
     if values.dtype.kind == 'f' or low < 0:
         return 'gaussian'
@@ -213,7 +204,7 @@ def _check_values(name: str, source: Source) -> np.ndarray:
 
 def _check_rows(where, values, ok, allowed):
     first = 0
-    for block in _blocks(values):
+    for block in blocks(values):
         good = ok(block).reshape(len(block), -1)
         if not good.all():
             row, place = np.argwhere(~good)[0]
@@ -222,13 +213,8 @@ def _check_rows(where, values, ok, allowed):
         first += len(block)
 
 
-def _blocks(values: np.ndarray) -> Iterator[np.ndarray]:
-    size = max(1, _BLOCK // math.prod(values.shape[1:]))
-    return (values[i : i + size] for i in range(0, len(values), size))
-
-
 def _range(values: np.ndarray) -> tuple[float, float]:
-    lows, highs = zip(*((block.min(), block.max()) for block in _blocks(values)), strict=True)
+    lows, highs = zip(*((block.min(), block.max()) for block in blocks(values)), strict=True)
     return min(lows), max(highs)
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmvae.types import InputError, Modality
+from mmvae.types import Modality
 
 Rows = dict[str, np.ndarray]  # modality -> rows of its array, [n]: n examples
 
@@ -60,33 +60,6 @@ def count(rows: Rows) -> int:
     return len(next(iter(rows.values())))
 
 
-def check_values(data: DataSet) -> DataSet:
-    """The data set itself, once its arrays are known to be what its modalities say.
-
-    Raises:
-      InputError: an array has another type or shape, a value out of range, or the values 0 and 1
-        where grey levels are wanted.
-    """
-    for modality in data.modalities:
-        name, is_binary = modality.name, modality.likelihood == 'bernoulli'
-        greatest = 255 if is_binary else modality.num_values - 1
-        array = data.arrays[name]
-        if array.dtype != np.uint8 or array.shape[1:] != modality.shape:
-            raise InputError(
-                f'examples of {name}: {array.dtype} of shape {array.shape[1:]} given; '
-                f'allowed: uint8 of shape {modality.shape}, values 0 to {greatest}'
-            )
-        seen = int(array.max(initial=0))
-        if seen > greatest:
-            raise InputError(f'values of {name}: {seen} given; allowed: 0 to {greatest}')
-        if is_binary and seen == 1:
-            raise InputError(
-                f'values of {name}: none above 1 given; allowed: grey levels 0 to 255, which are '
-                'drawn as binary pixels; multiply binary pixels by 255'
-            )
-    return data
-
-
 UNPAIRED = ('rest', 'all')  # see `assign_streams`
 
 
@@ -101,14 +74,14 @@ def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def assign_streams(
-    order: np.ndarray, names: tuple[str, ...], num_pairs: int, unpaired: str = 'rest'
+    order: np.ndarray, names: tuple[str, ...], num_pairs: int | None, unpaired: str = 'rest'
 ) -> dict[tuple[str, ...], Rows]:
     """Which training examples are seen in which modalities.
 
     Args:
       order: the examples in the order in which they are dealt out, [N]: rows of every array.
       names: the modalities.
-      num_pairs: the first so many are seen complete.
+      num_pairs: the first so many are seen complete; None for all.
       unpaired: 'rest' splits the others evenly into those seen in the first modality only, in
         the second only, and so on: every example is seen once. 'all' gives every modality all
         examples, the pairs among them, whatever their number.
@@ -119,6 +92,7 @@ def assign_streams(
     """
     if len(names) == 1:
         return {names: {names[0]: order}}
+    num_pairs = len(order) if num_pairs is None else num_pairs
     if unpaired == 'all':
         parts = [order] * len(names)
     else:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from mmvae.config import require
 from mmvae.data import photographs
-from mmvae.data.arrays import Source, Spec, check_name
+from mmvae.data.arrays import Source, Spec
+from mmvae.data.checks import check_name
 from mmvae.data.files import read_npz
 from mmvae.types import InputError
 

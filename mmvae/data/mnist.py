@@ -6,20 +6,40 @@ package: 4,000 to train, 500 to validate, 500 to test, class-balanced, drawn fro
 10,000 training digits to validate, 10,000 to test; `data.seed` draws the pairs.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mmvae.config import DataConfig
+from mmvae.config import DataConfig, checked, require_known, whole, word
 from mmvae.data import judges
-from mmvae.data.coloured_mnist import colour_of
+from mmvae.data.coloured_mnist import EDGE_COLOURS, colour_of
 from mmvae.data.dataset import DataSet, assign_streams, balanced_order
 from mmvae.data.files import read_data_set
-from mmvae.data.views import modalities, view
+from mmvae.data.views import VIEWS, modalities, view
 
 _SHAPES = {'x_train': (60000, 28, 28), 'y_train': (60000,),
            'x_test': (10000, 28, 28), 'y_test': (10000,)}  # fmt: skip
+
+
+def _digits() -> tuple[int, ...]:
+    allowed = 'different digits of 0 to 9, as in (8, 9); () for all'
+    ok = lambda v: set(v) <= set(range(10)) and len(set(v)) == len(v)  # noqa: E731
+    return checked(tuple, ok, allowed, default=())
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    view: str = word()  # which modalities are made of a digit
+    limit: int = whole()  # use the first `limit` examples of each split; 0 for all
+    edge_colours: str = word(default='separate')  # how edge maps are coloured
+    train_digits: tuple[int, ...] = _digits()  # those trained and validated on
+    test_digits: tuple[int, ...] = _digits()  # those tested on
+
+    def __post_init__(self):
+        require_known('data.view', self.view, VIEWS)
+        require_known('data.edge_colours', self.edge_colours, EDGE_COLOURS)
 
 
 # Images, labels and places in the source of the digits of one split, before a view is taken.
@@ -52,14 +72,15 @@ def _make(
     config: DataConfig, digits: Sequence[Digits], make_order: Callable[[int], np.ndarray]
 ) -> DataSet:
     """The view of the digits asked for; `make_order(N)` is the order that pairs are dealt in."""
-    kept = {'train': config.train_digits, 'validation': config.train_digits,
-            'test': config.test_digits}  # fmt: skip
+    options = config.options
+    kept = {'train': options.train_digits, 'validation': options.train_digits,
+            'test': options.test_digits}  # fmt: skip
     parts = []
     for number, classes in enumerate(kept.values()):
         images, labels, source = digits[number]
         colours = _colours(config, number, len(labels))
         (rows,) = np.nonzero(np.isin(labels, classes or range(10)))
-        rows = rows[: config.limit or None]
+        rows = rows[: options.limit or None]
         parts.append((images[rows], labels[rows], source[rows], colours[rows]))
     images, labels, source, colours = map(np.concatenate, zip(*parts, strict=True))
     arrays = view(config, images, colours)
@@ -69,7 +90,7 @@ def _make(
         {'digit': labels},
         {'digit': functools.partial(_learn_digits, config, digits[0])},
     )
-    if config.view == 'coloured':
+    if options.view == 'coloured':
         named['colour'] = colours
         judged['colour'] = lambda modality: functools.partial(colour_of, name=modality)
     return DataSet(
@@ -93,7 +114,7 @@ def _colours(config: DataConfig, number: int, size: int) -> np.ndarray:
 def _learn_digits(config: DataConfig, digits: Digits, modality: str) -> judges.Judge:
     """Tells all ten digits, also those that a model was not to see, by their brightness."""
     images, labels, _ = digits
-    rows = judges.spread(len(labels[: config.limit or None]), judges.MOST)
+    rows = judges.spread(len(labels[: config.options.limit or None]), judges.MOST)
     colours = _colours(config, 0, len(labels))[rows]
     values = view(config, images[rows], colours)[modality] / 255
     return judges.learn(values, labels[rows], features=lambda values: values.max(-1))

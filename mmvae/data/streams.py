@@ -29,7 +29,7 @@ class Stream(NamedTuple):
     """Training examples seen in one subset of the modalities.
 
     Attributes:
-      name: 'paired', or the one modality's name.
+      name: 'x+y'; 'paired' where it observes all of several modalities.
       number: tells this stream's randomness from the others'.
       modalities: the names observed.
       rows: of the data set's arrays.
@@ -66,16 +66,20 @@ def _permutation(seed: int, number: int, epoch: int, n: int) -> np.ndarray:
 
 
 def make_streams(data: DataSet, batch: BatchConfig, seed: int) -> list[Stream]:
-    """The streams that have examples and a batch size; the others cost nothing."""
+    """The streams that have examples and a batch size; the others cost nothing.
+
+    Raises:
+      InputError: none has.
+    """
     streams = []
     for number, (observed, rows) in enumerate(data.streams.items()):
-        if len(observed) > 1:
-            name, size = PAIRED, batch.paired
-        else:
-            (name,) = observed
-            size = batch.of(name)
+        is_paired = 1 < len(observed) == len(data.modalities)
+        name, size = PAIRED if is_paired else '+'.join(observed), batch.of(observed)
         if size and count(rows):
             streams.append(Stream(name, number, observed, rows, size, seed))
+    require(
+        streams, 'train.batch', batch, 'a minibatch of examples that exist; this trains on none'
+    )
     return streams
 
 
@@ -108,13 +112,15 @@ def initial_pixels(config: Config, data: DataSet) -> dict[str, np.ndarray]:
     """
     rows = initial_rows(data, config.data.seed, INITIAL_EXAMPLES)
     pixels = {name: data.arrays[name][r] for name, r in rows.items()}
-    for name, images in pixels.items():
-        different = len(np.unique(images.reshape(len(images), -1), axis=0))
-        if different < LEAST_EXAMPLES:
+    for modality in data.modalities:
+        values = pixels[modality.name]
+        different = len(np.unique(values.reshape(len(values), -1), axis=0))
+        # A label need have no more than two values.
+        least = 2 if modality.num_values and modality.elements == 1 else LEAST_EXAMPLES
+        if different < least:
             raise InputError(
-                f'config field data.limit: {config.data.limit} given; {different} different '
-                f'training examples of {name} are left to initialise from, and at least '
-                f'{LEAST_EXAMPLES} are needed: give a higher one, or 0 for all'
+                f'training examples of {modality.name}: {different} different ones are there to '
+                f'initialise from, and at least {least} are needed: give more data'
             )
     return pixels
 

@@ -13,7 +13,7 @@ from mmvae.types import Modality
 def modalities(config: DataConfig) -> tuple[Modality, ...]:
     """The modalities of the view, without reading the data."""
     blank = view(config, np.empty((0, 28, 28), np.uint8), colours=np.empty(0, int))
-    _, descriptions, likelihood = VIEWS[config.view]
+    _, descriptions, likelihood = VIEWS[config.options.view]
     return tuple(
         Modality(name, array.shape[1:], *likelihood, description)
         for (name, array), description in zip(blank.items(), descriptions, strict=True)
@@ -26,7 +26,7 @@ def view(config: DataConfig, digits: np.ndarray, colours: np.ndarray) -> dict[st
     Args:
       colours: which of `coloured_mnist.SOLID` each digit has, [N]; read by that view alone.
     """
-    return VIEWS[config.view].make(config, digits, colours)
+    return VIEWS[config.options.view].make(config, digits, colours)
 
 
 def _halves(config, digits, colours):
@@ -39,7 +39,7 @@ def _coloured(config, digits, colours):
     """Section 7.4."""
     return {
         'x': coloured_mnist.solid(digits, colours),
-        'y': coloured_mnist.edges(digits, colours, config.edge_colours),
+        'y': coloured_mnist.edges(digits, colours, config.options.edge_colours),
     }
 
 

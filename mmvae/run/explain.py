@@ -119,6 +119,14 @@ def _unknown_field(argv: Sequence[str], config: Mapping[str, Any]) -> str | None
             if not hasattr(section, 'keys'):
                 return f'--config.{match[1]}: no such field; what is before .{name} has no fields'
             if name not in section:
+                size = arg.partition('=')[2]
+                if (
+                    match[1] == f'train.batch.{name}'
+                    and size.isdigit()
+                    and not _close(name, section)
+                ):
+                    meant = f"--config.train.batch.by_stream='{name}={size}'"
+                    return f'--config.{match[1]}: no field any more; give {meant}'
                 meant = _ending(match[1], list(_fields(config)))
                 hint = f'Did you mean {meant}?' if meant else nearest(name, section.keys())
                 return f'--config.{match[1]}: no field {name!r}. {hint}'

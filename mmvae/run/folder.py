@@ -1,6 +1,6 @@
 """The folder of a run: making it, holding it, reading it, and where the run comes from.
 
-config.json      the resolved config that it is trained with
+config.json      the resolved config that it is trained with, and the modalities of the data
 provenance.json  the commands that trained it, with their commit, versions and device; --data_dir
 split.npz        which of the source's examples are in each split, and which are paired
 log.txt          what the terminal showed
@@ -18,7 +18,7 @@ import hashlib
 import logging
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ from mmvae import objectives
 from mmvae import train as training
 from mmvae.config import Config, differences, parse
 from mmvae.data import DataSet
-from mmvae.data.dataset import Rows, count
+from mmvae.data.dataset import Rows
+from mmvae.data.streams import FEEDS, make_streams
 from mmvae.model import vae
 from mmvae.model.vae import MultimodalVAE
 from mmvae.quantities import quantity_of
@@ -38,7 +39,7 @@ from mmvae.run.provenance import read_json
 from mmvae.system import metrics, parallel, process
 from mmvae.system.checkpoint import open_checkpoints
 from mmvae.train import Stopped
-from mmvae.types import InputError, Params, RunError
+from mmvae.types import InputError, Modality, Params, RunError
 
 _log = logging.getLogger(__name__)
 _FOLDERS = ('checkpoints', 'figures', 'tensorboard')
@@ -55,19 +56,48 @@ def resolve(tree: Mapping[str, Any]) -> Config:
     """
     config = parse(tree)
     data, objective = data_sets.check(config.data), objectives.check(config.objective)
-    modalities = data_sets.modalities(data)
+    config = dataclasses.replace(config, data=data, objective=objective)
+    if (modalities := data_sets.modalities(data)) is not None:
+        _check_modalities(config, modalities)
+    return config
+
+
+def _check_modalities(config: Config, modalities: Sequence[Modality]) -> None:
     vae.check(config.model, modalities)
-    objectives.check_model(objective, config.model.flow_steps, [m.name for m in modalities])
-    return dataclasses.replace(config, data=data, objective=objective)
+    names = [m.name for m in modalities]
+    objectives.check_model(config.objective, config.model.flow_steps, names)
 
 
 def default_workdir(config: Config, kind: str = '') -> Path:
     return Path('runs') / f'{config.experiment}-{kind}{config.digest()}'
 
 
-def build_model(config: Config) -> MultimodalVAE:
+def build_model(config: Config, modalities: Sequence[Modality]) -> MultimodalVAE:
     joint_posterior = objectives.OBJECTIVES[config.objective.name].joint_posterior
-    return MultimodalVAE(data_sets.modalities(config.data), config.model, joint_posterior)
+    return MultimodalVAE(tuple(modalities), config.model, joint_posterior)
+
+
+def describe(modalities: Sequence[Modality]) -> list[dict[str, Any]]:
+    """Modalities as config.json and results.json have them, beside the config."""
+    return [m._asdict() for m in modalities]
+
+
+def modalities_of(tree: Mapping[str, Any], config: Config) -> tuple[Modality, ...]:
+    """The modalities in the JSON of a config.json or results.json, which older ones do not have.
+
+    Raises:
+      ValueError: they are damaged.
+    """
+    described = tree.get('modalities')
+    if described is None and (modalities := data_sets.modalities(config.data)) is not None:
+        return modalities
+    try:
+        lists_as_tuples = [
+            {k: tuple(v) if isinstance(v, list) else v for k, v in m.items()} for m in described
+        ]
+        return tuple(Modality(**fields) for fields in lists_as_tuples)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f'its modalities are damaged: {error}') from error
 
 
 # Reading
@@ -75,10 +105,20 @@ def build_model(config: Config) -> MultimodalVAE:
 
 def read_config(workdir: Path) -> Config:
     """The config of a run; an `InputError` where the folder holds none, or a damaged one."""
+    return read_run(workdir)[0]
+
+
+def read_run(workdir: Path) -> tuple[Config, tuple[Modality, ...]]:
+    """The config and the modalities of a run, as `read_config`."""
     path = workdir / 'config.json'
     try:
         tree = read_json(path)
-        config = None if tree is None else resolve(tree)
+        config = (
+            None
+            if tree is None
+            else resolve({name: section for name, section in tree.items() if name != 'modalities'})
+        )
+        modalities = () if config is None else modalities_of(tree, config)
     except ValueError as error:
         raise InputError(
             f'--workdir: {path} cannot be used ({error}). Put its text back: results.json has it '
@@ -86,7 +126,7 @@ def read_config(workdir: Path) -> Config:
         ) from error
     if config is None:
         raise InputError(f'--workdir: {workdir} holds no run (no config.json)')
-    return config
+    return config, modalities
 
 
 def read_results(workdir: Path) -> dict[str, Any] | None:
@@ -97,7 +137,7 @@ def read_results(workdir: Path) -> dict[str, Any] | None:
     try:
         results = read_json(workdir / 'results.json')
         if results is not None:
-            resolve(results['config'])
+            modalities_of(results, resolve(results['config']))
             results['updates'], results['stopped_early']
             for row in results['test']:
                 quantity_of(row)
@@ -120,7 +160,7 @@ def restore_best(config: Config, workdir: Path) -> tuple[MultimodalVAE, Params, 
       RunError: none can be read.
     """
     _check_places(workdir)
-    model = build_model(config)
+    model = build_model(config, read_run(workdir)[1])
     with open_checkpoints(workdir / 'checkpoints', read_only=True) as checkpoints:
         best = checkpoints.restore_best(training.abstract_state(config, model))
     if not best:
@@ -151,8 +191,11 @@ def prepare(config: Config, workdir: Path, data_dir: str | None, mode: str = 'tr
             raise _no_checkpoint(workdir)
     check_folder(config, workdir, measuring=mode != 'train')
     data = data_sets.load(config.data, provenance.data_dir_of(workdir, data_dir))
-    names = [m.name for m in data.modalities]
-    data_sets.check_counts(config.data, config.train.batch, names, count(data.splits['train']))
+    _check_modalities(config, data.modalities)
+    data_sets.check_counts(config.data, config.train.batch, data)
+    streams = make_streams(data, config.train.batch, config.data.seed)
+    if mode == 'train':
+        FEEDS[config.data.feed](data, streams, parallel.device_count())  # refuses what does not fit
     if not has_begun:
         training.initial_pixels(config, data)  # which refuses too few
     _check_split(workdir, data)
@@ -299,7 +342,7 @@ def failures(folder: Path) -> Iterator[None]:
 
 def begin(config: Config, workdir: Path, data: DataSet, data_dir: str | None = None) -> None:
     """Writes what says where the run comes from, and takes back that it is finished."""
-    metrics.write_json(workdir / 'config.json', config.to_dict())
+    write_config(config, data.modalities, workdir)
     (workdir / 'results.json').unlink(missing_ok=True)
     if updates_made(workdir) < config.train.num_updates:  # they are of an earlier checkpoint
         for name in ('representation', 'translation'):
@@ -307,6 +350,11 @@ def begin(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
     with metrics.replacing(workdir / 'split.npz') as partial:
         np.savez_compressed(partial, **_split_arrays(data))
     provenance.add_command(workdir, data_dir)
+
+
+def write_config(config: Config, modalities: Sequence[Modality], workdir: Path) -> None:
+    tree = {**config.to_dict(), 'modalities': describe(modalities)}
+    metrics.write_json(workdir / 'config.json', tree)
 
 
 def one_line(error: Exception) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmvae import data as data_sets
 from mmvae.quantities import find, joined, quantity_of, subsets
 from mmvae.run import folder
 from mmvae.system import metrics
@@ -17,7 +16,7 @@ Row = Mapping[str, Any]  # of results.json: see `quantities.table`
 
 def text(results: Mapping[str, Any], where: Path) -> str:
     """What is printed after a training or an evaluation; `where` is what it was written to."""
-    modalities = data_sets.modalities(folder.resolve(results['config']).data)
+    modalities = folder.modalities_of(results, folder.resolve(results['config']))
     return (
         f'{verdict(results, modalities)}\n\n{table(results, modalities)}\n\n'
         f'Of {results["updates"]} updates, which took {results["seconds"]:.0f} s, the best on the '

@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 
 from mmvae import data as data_sets
 from mmvae.config import Config, differences, get_field, override, show
-from mmvae.data.dataset import count
 from mmvae.run import explain, measure
 from mmvae.run import folder as run
 from mmvae.run.provenance import absolute, read_json
@@ -198,9 +197,8 @@ def prepare(
     data_dir = absolute(data_dir or before.data_dir)
 
     @functools.cache
-    def measure_data(config):
-        data = data_sets.load(config, data_dir)
-        return [m.name for m in data.modalities], count(data.splits['train'])
+    def load(config):
+        return data_sets.load(config, data_dir)
 
     for point in points:
         data, batch = point.config.data, point.config.train.batch
@@ -208,7 +206,7 @@ def prepare(
             parallel.check_batches(batch)
             # What is checked does not depend on who is paired: that is not read again for each.
             same = dataclasses.replace(data, seed=0, num_pairs=0, unpaired='rest')
-            data_sets.check_counts(data, batch, *measure_data(same))
+            data_sets.check_counts(data, batch, load(same))
             run.check_folder(point.config, point.workdir)
         except InputError as error:
             raise InputError(f'sweep point {_text(point.overrides)}: {error}') from error

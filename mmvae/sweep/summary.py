@@ -42,6 +42,7 @@ class Outcome(NamedTuple):
         'translation_bound', the mean of (4.13) and (4.14), and 'translation', the mean over
         modalities x of the log p(of the others | z), z ~ q(z | x).
       test: the rows of results.json, none before it is finished.
+      names: of the modalities; none where only the data tell, and the run has not begun.
     """
 
     point: Point
@@ -52,11 +53,7 @@ class Outcome(NamedTuple):
     score: float | None = None
     validation: Mapping[str, float] = {}
     test: Sequence[Mapping[str, Any]] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the modalities."""
-        return tuple(m.name for m in data_sets.modalities(self.point.config.data))
+    names: tuple[str, ...] = ()
 
 
 def read(points: Sequence[Point]) -> list[Outcome]:
@@ -67,9 +64,11 @@ def read(points: Sequence[Point]) -> list[Outcome]:
 
 def _read(point: Point, values: Mapping[str, Any]) -> Outcome:
     config, workdir = point.config, point.workdir
+    modalities = data_sets.modalities(config.data) or ()
     try:
         if os.path.lexists(workdir / (file := 'config.json')):
-            run.read_config(workdir)
+            _, modalities = run.read_run(workdir)
+        names = tuple(m.name for m in modalities)
         results = run.read_results(workdir)
         if results is None and os.path.lexists(workdir / (file := 'results.json')):
             raise InputError('damaged')
@@ -79,13 +78,14 @@ def _read(point: Point, values: Mapping[str, Any]) -> Outcome:
             status = 'finished'
         elif rows:
             status = f'update {rows[-1]["step"]} of {config.train.num_updates}'
-        outcome = Outcome(point, values, status, test=results['test'] if results else ())
+        test = results['test'] if results else ()
+        outcome = Outcome(point, values, status, test=test, names=names)
         validations = [row for row in rows if row['kind'] == 'validation']
         if not validations:
             return outcome
         scored = []
         for row in validations:
-            bounds = quantities.from_columns(row, names := outcome.names)
+            bounds = quantities.from_columns(row, names)
             scored.append((*evaluate.selection_bound(bounds, config, names), row['step'], bounds))
         bound, score, step, bounds = max(scored, key=lambda each: each[1])
         validation = _validation(bounds, names)

@@ -55,7 +55,8 @@ def check_batches(batch: BatchConfig) -> None:
     Raises:
       InputError: one is not a multiple of their number.
     """
-    sizes = {'paired': batch.paired, 'unpaired': batch.unpaired, **batch.of_modality}
+    sizes = {'paired': batch.paired, 'unpaired': batch.unpaired,
+             **{f'by_stream, {stream}': size for stream, size in batch.sizes.items()}}  # fmt: skip
     for name, size in sizes.items():
         allowed = f'multiples of the {device_count()} local devices'
         require(size % device_count() == 0, f'train.batch.{name}', size, allowed)

@@ -1,0 +1,94 @@
+"""What the arrays of a data set have to be, checked once, when they are loaded."""
+
+import math
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from mmvae.data.dataset import DataSet
+from mmvae.types import InputError, Modality
+
+NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]{0,49}', re.ASCII)
+# They name other things where modalities are named: in metrics, results and folders.
+RESERVED = ('paired', 'joint', 'prior', 'labels', 'loss')
+_BLOCK = 2**22  # numbers of a large array that are looked at together, so that none is copied whole
+
+
+def check_name(name: str, where: str) -> None:
+    """Raises an `InputError` where a modality or label cannot be called so."""
+    if not NAME.fullmatch(name) or name in RESERVED:
+        raise InputError(
+            f'{where}: {name!r} is no name for a modality or a label: it has at most 50 letters, '
+            f'digits and _, begins with a letter, and is none of {", ".join(RESERVED)}; rename it'
+        )
+
+
+def blocks(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Consecutive rows of an array."""
+    size = max(1, _BLOCK // max(1, math.prod(values.shape[1:])))
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+def check_values(data: DataSet) -> DataSet:
+    """The data set itself, once its arrays are known to be what its modalities say.
+
+    Raises:
+      InputError: an array has another type or shape, a value out of range, or the values 0 and 1
+        where grey levels are wanted; it names the modality, and the first such row and its split.
+    """
+    names = [m.name for m in data.modalities]
+    for name in names:
+        check_name(name, 'modality')
+    if len({*names}) < len(names) or {*names} != {*data.arrays}:
+        raise InputError(f'modalities {", ".join(names)}, but arrays of {", ".join(data.arrays)}')
+    for modality in data.modalities:
+        _check_array(modality, data)
+        if not any(len(rows.get(modality.name, ())) for rows in data.streams.values()):
+            raise InputError(f'modality {modality.name}: there is no example of it to train on')
+    return data
+
+
+def _check_array(modality: Modality, data: DataSet) -> None:
+    name, values = modality.name, data.arrays[modality.name]
+    is_real = modality.likelihood == 'gaussian'
+    greatest = modality.white if modality.likelihood == 'bernoulli' else modality.num_values - 1
+    allowed = 'finite numbers of 32 bits' if is_real else f'whole numbers from 0 to {greatest}'
+    if values.dtype.kind not in 'biuf' or values.shape[1:] != modality.shape:
+        raise InputError(
+            f'modality {name}: {values.dtype} of shape {values.shape[1:]} given; '
+            f'allowed: {allowed} of shape {modality.shape}'
+        )
+    if len(values) != len(data.ids[name]):
+        raise InputError(f'modality {name}: {len(values)} rows, {len(data.ids[name])} ids')
+    most = 0
+    for number, block in enumerate(blocks(values)):
+        if is_real:
+            ok = np.abs(block) <= np.finfo(np.float32).max
+        elif block.dtype == np.uint8 and greatest >= 255:
+            ok = np.True_
+        else:
+            ok = (
+                (block >= 0)
+                & (block <= greatest)
+                & (block % 1 == 0 if block.dtype.kind == 'f' else True)
+            )
+        if not ok.all():
+            place = tuple(np.argwhere(~ok)[0])
+            row = number * len(next(blocks(values))) + int(place[0])
+            raise InputError(
+                f'modality {name}: {block[place]} given in row {row} ({_whereabouts(data, name, row)}); '
+                f'allowed: {allowed}'
+            )
+        most = max(most, block.max(initial=0))
+    if modality.likelihood == 'bernoulli' and modality.white > 1 == most:
+        raise InputError(
+            f'modality {name}: no value above 1 given; allowed: grey levels from 0 to {greatest}, '
+            f'which are drawn as binary elements; multiply elements of 0 and 1 by {greatest}'
+        )
+
+
+def _whereabouts(data: DataSet, name: str, row: int) -> str:
+    """'test, id 17': the split of a row, and what the example is called."""
+    splits = [split for split, rows in data.splits.items() if row in rows.get(name, ())]
+    return f'{"".join(splits) or "train"}, id {data.id_names[data.ids[name][row]]}'
