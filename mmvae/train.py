@@ -252,7 +252,7 @@ class _Training:
     ):  # fmt: skip
         self._config, self._checkpoints = config, checkpoints
         feed, update = make_feed_and_update(config, model, data)
-        self._names = model.names
+        self._names, self._streams = model.names, [stream.name for stream in feed.streams]
         self._evaluator = evaluate.Evaluator(model, config.eval)
         self._tracked = evaluate.tracked_examples(data, config.eval)
         restored = checkpoints.restore_latest(abstract_state(config, model))
@@ -317,8 +317,8 @@ class _Training:
         self._read()
         means, self.progress.window = self.progress.window.means(), metrics.Means()
         self._writer.write(self.step, 'updates', means, self._seconds)
-        bounds = {name.removesuffix('_bound'): v for name, v in means.items() if '_bound' in name}
-        self._show(bounds=', '.join(f'{name} {value:.1f}' for name, value in bounds.items()))
+        bounds = (f'{name} {means[f"{name}_bound"]:.1f}' for name in self._streams)
+        self._show(bounds=', '.join(bounds))
 
     def validate(self) -> float:
         """Measures and writes the tracked bounds; gives the one that decides what is best."""

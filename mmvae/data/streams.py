@@ -137,21 +137,21 @@ class ResidentFeed:
         allowed = f"'tfdata': the arrays have {size} bytes and a device's memory {memory}"
         require(size <= memory, 'data.feed', 'resident', allowed)
         self.constants: Mapping[str, np.ndarray] = data.arrays
-        self._streams, self._num_devices = streams, num_devices
+        self.streams, self._num_devices = streams, num_devices
 
     def minibatches(self, first: int) -> Iterator[dict[str, Rows]]:
         """From update `first` on: stream name -> modality -> rows, [devices, batch_size / devices]."""
         for step in itertools.count(first):
             yield {
                 s.name: {m: r.reshape(self._num_devices, -1) for m, r in s.minibatch(step).items()}
-                for s in self._streams
+                for s in self.streams
             }
 
     def fetch(self, constants: Mapping[str, Array], minibatch: Any) -> dict[str, dict[str, Array]]:
         """Stream name -> modality name -> values, [batch_size / devices, ...]."""
         return {
             s.name: {m: constants[m][minibatch[s.name][m]] for m in s.modalities}
-            for s in self._streams
+            for s in self.streams
         }
 
 
@@ -162,7 +162,7 @@ class TfdataFeed:
 
     def __init__(self, data: DataSet, streams: list[Stream], num_devices: int):
         self._arrays = data.arrays
-        self._streams, self._num_devices = streams, num_devices
+        self.streams, self._num_devices = streams, num_devices
 
     def minibatches(self, first: int) -> Iterator[dict[str, dict[str, np.ndarray]]]:
         """From update `first` on: stream name -> modality name -> values, [devices, ..., ...]."""
@@ -176,17 +176,17 @@ class TfdataFeed:
         import tensorflow as tf
 
         tf.config.set_visible_devices([], 'GPU')  # JAX's
-        observed = [(s.name, m) for s in self._streams for m in s.modalities]
+        observed = [(s.name, m) for s in self.streams for m in s.modalities]
 
         def gather(step):  # by NumPy, which reads of a memory-mapped array these rows alone
             return [
                 self._arrays[m][rows].reshape(self._num_devices, -1, *self._arrays[m].shape[1:])
-                for s in self._streams for m, rows in s.minibatch(int(step)).items()
+                for s in self.streams for m, rows in s.minibatch(int(step)).items()
             ]  # fmt: skip
 
         def minibatch(step):
             arrays = tf.numpy_function(gather, [step], [self._arrays[m].dtype for _, m in observed])
-            batch = {s.name: {} for s in self._streams}
+            batch = {s.name: {} for s in self.streams}
             for (stream, m), array in zip(observed, arrays, strict=True):
                 batch[stream][m] = array
             return batch
@@ -198,7 +198,7 @@ class TfdataFeed:
 
     def fetch(self, constants: Any, minibatch: dict[str, dict[str, Array]]) -> Any:
         del constants
-        return {s.name: minibatch[s.name] for s in self._streams}  # in the order of the streams
+        return {s.name: minibatch[s.name] for s in self.streams}  # in the order of the streams
 
 
 FEEDS = {'resident': ResidentFeed, 'tfdata': TfdataFeed}
