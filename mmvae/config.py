@@ -21,7 +21,7 @@ from mmvae.types import InputError
 
 # A run in a folder may be continued with other values of these, but for those that decide which
 # checkpoint is best.
-_MAY_CHANGE = ('data.feed', 'train.num_updates', 'train.eval_every', 'train.log_every',
+_MAY_CHANGE = ('data.feed', 'data.cache', 'train.num_updates', 'train.eval_every', 'train.log_every',
                'train.updates_per_call', 'train.patience', 'eval.')  # fmt: skip
 _DECIDES = ('eval.validation_examples', 'eval.seed')
 

@@ -12,6 +12,7 @@ from mmvae import config as config_module
 from mmvae import data as data_sets
 from mmvae import objectives
 from mmvae.config import ModelConfig
+from mmvae.data import mnist
 from mmvae.data.dataset import DataSet, assign_streams
 from mmvae.model.vae import MultimodalVAE, init_params
 from mmvae.quantities import quantity_of
@@ -50,6 +51,15 @@ def make_config(**overrides):
     return dataclasses.replace(
         config, data=data_sets.check(config.data), objective=objectives.check(config.objective)
     )
+
+
+def make_data_config(name, **fields):
+    """The checked section `data` of a loader other than MNIST's."""
+    tree = base.get_config().to_dict()
+    of_mnist = {field.name for field in dataclasses.fields(mnist.Options)}
+    section = {k: v for k, v in tree['data'].items() if k not in of_mnist}
+    tree['data'] = {**section, 'name': name, **fields}
+    return data_sets.check(config_module.parse(tree).data)
 
 
 def make_images(modalities, count, seed=0):

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from mmvae.data import arrays
+from mmvae.data import checks
 from mmvae.data.arrays import Source, Spec, make_data, parse_specs
+from mmvae.data.checks import check_values
 from mmvae.types import InputError, Modality
 
 RNG = np.random.default_rng(0)
@@ -10,12 +11,13 @@ RNG = np.random.default_rng(0)
 
 def describe(values, /, **spec):
     """The modality of some values, from a data set of nothing else."""
-    return make_data({'v': Source(np.asarray(values), spec=Spec(**spec))}).modalities[0]
+    data = make_data({'v': Source(np.asarray(values), spec=Spec(**spec))})
+    return check_values(data).modalities[0]
 
 
 def refused(message, sources, labels=None, **options):
     with pytest.raises(InputError, match=message) as error:
-        make_data(sources, labels, **options)
+        check_values(make_data(sources, labels, **options))
     assert '\n' not in str(error.value)
 
 
@@ -60,11 +62,9 @@ def test_what_is_said_is_not_guessed():
 
 
 def test_whole_numbers_of_a_real_type_can_be_categories():
-    data = make_data({'v': Source(np.arange(9.0) % 3, spec=Spec(likelihood='categorical'))})
-    assert data.modalities[0].num_values == 3
-    assert data.arrays['v'].dtype.kind == 'i'
+    assert describe(np.arange(9.0) % 3, likelihood='categorical').num_values == 3
     refused(
-        r'v: 0.5 in row 4; allowed: whole numbers',
+        'modality v: 0.5 given in row 4',
         {'v': Source(np.array([0, 1, 2, 0, 0.5]), spec=Spec(likelihood='categorical'))},
     )
 
@@ -148,8 +148,8 @@ def test_values_that_cannot_be_modelled_are_refused_by_row(values, message):
 
 
 @pytest.mark.parametrize(('spec', 'message'), [
-    ({'likelihood': 'categorical', 'values': 5}, 'v: 5 in row 5; allowed: 0 to 4, categorical'),
-    ({'likelihood': 'bernoulli', 'values': 3}, 'v: 3 in row 3; allowed: 0 to 2, bernoulli'),
+    ({'likelihood': 'categorical', 'values': 5}, 'modality v: 5 given in row 5 .* from 0 to 4'),
+    ({'likelihood': 'bernoulli', 'values': 3}, 'modality v: 3 given in row 3 .* from 0 to 2'),
     ({'likelihood': 'gaussian', 'values': 5}, 'v: values= is for whole numbers'),
     ({'likelihood': 'categorical', 'components': 5}, 'v: components= is for likelihood=logistic'),
     ({'network': 'conv'}, 'v: network=conv is for images'),
@@ -161,12 +161,15 @@ def test_what_is_said_has_to_fit(spec, message):
 def test_large_arrays_are_looked_at_in_parts(monkeypatch):
     values = np.arange(6000).reshape(1000, 6) % 97
     whole = describe(values), describe(values / 3)
-    monkeypatch.setattr(arrays, '_BLOCK', 100)
+    monkeypatch.setattr(checks, 'BLOCK', 100)
     in_parts = describe(values), describe(values / 3)
     assert whole[0] == in_parts[0]
     np.testing.assert_allclose(whole[1].scale, in_parts[1].scale)
     values[777] = -1
-    refused('v: -1 in row 777', {'v': Source(values, spec=Spec(likelihood='categorical'))})
+    refused(
+        'modality v: -1 given in row 777',
+        {'v': Source(values, spec=Spec(likelihood='categorical'))},
+    )
 
 
 @pytest.mark.parametrize(('label', 'message'), [

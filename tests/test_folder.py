@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmvae import data as data_sets
 from mmvae.data.arrays import Spec, make_data
+from mmvae.data.dataset import count
 from mmvae.data.folder import read_folder
 from mmvae.types import InputError
+from tests import small
 
 RNG = np.random.default_rng(0)
 
@@ -105,6 +108,44 @@ def test_what_a_folder_should_not_hold_is_named_or_refused(tmp_path, caplog):
     refused('v.npz: cannot be read')
     with pytest.raises(InputError, match='--data_dir: .*nowhere cannot be read'):
         read(tmp_path / 'nowhere', skip_broken=False)
+
+
+def test_the_loader_reads_a_folder_by_its_options(tmp_path):
+    make_folder(tmp_path / 'mine')
+    (tmp_path / 'mine' / 'picture' / 'cut.png').write_bytes(b'')
+    options = {
+        'modalities': 'picture: size=10x15 likelihood=categorical', 'test': 3, 'validation': 0.2,
+        'num_pairs': 9, 'seed': 1, 'skip_broken': True, 'cache': str(tmp_path / 'cache'),
+    }  # fmt: skip
+    config = small.make_data_config('own', **options)
+    assert data_sets.modalities(config) is None
+    data = data_sets.load(config, str(tmp_path / 'mine'))
+    assert [(m.name, m.likelihood) for m in data.modalities] == [
+        ('picture', 'categorical'), ('kind', 'categorical'), ('sensor', 'gaussian')
+    ]  # fmt: skip
+    assert [count(rows) for rows in data.splits.values()] == [13, 4, 3]
+    sizes = {'+'.join(names): count(rows) for names, rows in data.streams.items()}
+    assert sizes == {'picture+kind+sensor': 9, 'picture+kind': 4, 'kind+sensor': 2, 'picture': 2,
+                     'kind': 1, 'sensor': 5}  # fmt: skip
+    assert list(tmp_path.joinpath('cache').glob('picture-*.uint8'))
+    again = data_sets.load(config, str(tmp_path / 'mine'))
+    np.testing.assert_array_equal(again.splits['test']['kind'], data.splits['test']['kind'])
+    with pytest.raises(InputError, match="--data_dir: not given; data.name='own'"):
+        data_sets.load(config, None)
+    with pytest.raises(InputError, match='cut.png: neither PNG nor JPEG inside'):
+        data_sets.load(small.make_data_config('own'), str(tmp_path / 'mine'))
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    ({'modalities': 'picture: sise=4x4'}, "'sise' is unknown; allowed: Did you mean size?"),
+    ({'test': 0}, 'data.test: 0.* allowed: a share above 0 and below 1, or a whole number'),
+    ({'validation': 1.5}, 'data.validation: 1.5 given; allowed: a share'),
+    ({'view': 'halves'}, 'data.view: unknown'),
+    ({'cache': 'a\nb'}, 'data.cache: .* one line'),
+])  # fmt: skip
+def test_options_are_checked_before_anything_is_read(options, message):
+    with pytest.raises(InputError, match=message):
+        small.make_data_config('own', **options)
 
 
 def test_an_array_that_claims_more_than_the_memory_is_not_read(tmp_path):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from mmvae.config import BatchConfig, DataConfig, parse_options, require, require_known
-from mmvae.data import mnist, views
+from mmvae.data import cifar10, folder, mnist, views
 from mmvae.data.checks import check_values
 from mmvae.data.dataset import UNPAIRED, DataSet
 from mmvae.data.streams import FEEDS
@@ -38,6 +38,8 @@ class Loader(NamedTuple):
 LOADERS = {
     'mnist5k': Loader(mnist.Options, mnist.load_mnist5k, 'resident', views.modalities),
     'mnist': Loader(mnist.Options, mnist.load_mnist, 'tfdata', views.modalities),
+    'cifar10': Loader(cifar10.Options, cifar10.load, 'tfdata', cifar10.modalities),
+    'own': Loader(folder.Options, folder.load, 'tfdata'),
 }
 
 

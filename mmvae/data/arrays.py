@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmvae.config import nearest, require
+from mmvae.data import checks
 from mmvae.data.checks import NAME, blocks, check_name
 from mmvae.data.dataset import DataSet
 from mmvae.data.pairing import number_ids, pair
@@ -20,7 +21,6 @@ _MOST_VALUES = 65536  # that an element can have
 _SMALL = 256  # whole numbers below it are guessed to be categories
 _FEW_LEVELS = 32  # an image of fewer grey levels is guessed to have no more than there are
 _COMPONENTS = 5  # of a mixture of logistics
-_BLOCK = 2**22  # numbers of a large array that are looked at together, so that none is copied whole
 
 
 class Spec(NamedTuple):
@@ -122,9 +122,6 @@ def make_data(
     ids, id_names = number_ids(_ids(sources))
     splits, streams = pair(ids, validation, test, num_pairs, unpaired, seed)
     modalities = tuple(describe(name, arrays[name], s) for name, s in sources.items())
-    for m in modalities:
-        if m.likelihood in ('categorical', 'logistic') and arrays[m.name].dtype.kind == 'f':
-            arrays[m.name] = arrays[m.name].astype(np.int32)  # they are whole, as was checked
     classes = {
         name: _by_id(name, source, id_names, by_row=not _have_ids(sources))
         for name, source in (labels or {}).items()
@@ -135,6 +132,8 @@ def make_data(
 
 def describe(name: str, values: np.ndarray, source: Source) -> Modality:
     """The modality of checked values [N, ...], with what the spec leaves open guessed.
+
+    Whether the values are in its range, `checks.check_values` says.
 
     Raises:
       InputError: the spec does not fit the values.
@@ -151,19 +150,11 @@ def describe(name: str, values: np.ndarray, source: Source) -> Modality:
     white, num_values = 255, 0
     if likelihood == 'bernoulli':
         num_values, white = 2, spec.values - 1 if spec.values else 1 if high <= 1 else 255
-        greatest = white
     elif likelihood != 'gaussian':
         levels = 256 if is_image and _FEW_LEVELS <= high < 256 else max(2, int(high) + 1)
         num_values = spec.values or levels
-        greatest = num_values - 1
-        check(num_values <= _MOST_VALUES, f'{num_values} values given; allowed: {_MOST_VALUES}')
-        if values.dtype.kind == 'f':
-            _check_rows(where, values, lambda v: v == np.rint(v), f'whole numbers, {likelihood}')
-    if not num_values:
-        check(not spec.values, 'values= is for whole numbers; real numbers have none')
-    elif low < 0 or high > greatest:
-        allowed = f'0 to {greatest}, {likelihood}'
-        _check_rows(where, values, lambda v: (v >= 0) & (v <= greatest), allowed)
+        check(num_values <= _MOST_VALUES, f'{num_values} values; allowed: at most {_MOST_VALUES}')
+    check(num_values or not spec.values, 'values= is for whole numbers; real numbers have none')
     is_mixture = likelihood == 'logistic'
     check(is_mixture or not spec.components, 'components= is for likelihood=logistic')
     check(is_image or spec.network != 'conv', f'network=conv is for images; rows are {shape}')
@@ -196,21 +187,14 @@ def _check_values(name: str, source: Source) -> np.ndarray:
     if not values.size or not values.ndim:
         raise InputError(f'{where}: an array of shape {values.shape} given; allowed: [N, ...]')
     if values.dtype.kind == 'f':
-        _check_rows(where, values, np.isfinite, 'finite numbers')
+        for number, block in enumerate(blocks(values)):
+            if not np.isfinite(block).all():
+                place = tuple(np.argwhere(~np.isfinite(block))[0])
+                row = number * len(next(blocks(values))) + place[0]
+                raise InputError(f'{where}: {block[place]} in row {row}; allowed: finite numbers')
     elif values.ndim == 3:
         values = values[..., None]
     return values.view(np.uint8) if values.dtype.kind == 'b' else values
-
-
-def _check_rows(where, values, ok, allowed):
-    first = 0
-    for block in blocks(values):
-        good = ok(block).reshape(len(block), -1)
-        if not good.all():
-            row, place = np.argwhere(~good)[0]
-            value = block.reshape(len(block), -1)[row, place]
-            raise InputError(f'{where}: {value} in row {first + row}; allowed: {allowed}')
-        first += len(block)
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
@@ -227,7 +211,7 @@ def _standardised(data: DataSet, modality: Modality) -> Modality:
 
     def mean(function):
         total, count = np.zeros(places), 0
-        for part in np.array_split(rows, math.ceil(len(rows) * modality.elements / _BLOCK)):
+        for part in np.array_split(rows, math.ceil(len(rows) * modality.elements / checks.BLOCK)):
             block = np.asarray(values[part], np.float64).reshape(-1, places)
             total, count = total + function(block).sum(0), count + len(block)
         return total / count

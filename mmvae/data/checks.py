@@ -12,7 +12,7 @@ from mmvae.types import InputError, Modality
 NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]{0,49}', re.ASCII)
 # They name other things where modalities are named: in metrics, results and folders.
 RESERVED = ('paired', 'joint', 'prior', 'labels', 'loss')
-_BLOCK = 2**22  # numbers of a large array that are looked at together, so that none is copied whole
+BLOCK = 2**22  # numbers of a large array that are looked at together, so that none is copied whole
 
 
 def check_name(name: str, where: str) -> None:
@@ -26,7 +26,7 @@ def check_name(name: str, where: str) -> None:
 
 def blocks(values: np.ndarray) -> Iterator[np.ndarray]:
     """Consecutive rows of an array."""
-    size = max(1, _BLOCK // max(1, math.prod(values.shape[1:])))
+    size = max(1, BLOCK // max(1, math.prod(values.shape[1:])))
     return (values[start : start + size] for start in range(0, len(values), size))
 
 
@@ -53,7 +53,9 @@ def _check_array(modality: Modality, data: DataSet) -> None:
     name, values = modality.name, data.arrays[modality.name]
     is_real = modality.likelihood == 'gaussian'
     greatest = modality.white if modality.likelihood == 'bernoulli' else modality.num_values - 1
-    allowed = 'finite numbers of 32 bits' if is_real else f'whole numbers from 0 to {greatest}'
+    is_share = modality.likelihood == 'bernoulli' and values.dtype.kind == 'f'  # of what is white
+    kind = 'numbers' if is_share else 'whole numbers'
+    allowed = 'finite numbers of 32 bits' if is_real else f'{kind} from 0 to {greatest}'
     if values.dtype.kind not in 'biuf' or values.shape[1:] != modality.shape:
         raise InputError(
             f'modality {name}: {values.dtype} of shape {values.shape[1:]} given; '
@@ -71,7 +73,7 @@ def _check_array(modality: Modality, data: DataSet) -> None:
             ok = (
                 (block >= 0)
                 & (block <= greatest)
-                & (block % 1 == 0 if block.dtype.kind == 'f' else True)
+                & (block % 1 == 0 if block.dtype.kind == 'f' and not is_share else True)
             )
         if not ok.all():
             place = tuple(np.argwhere(~ok)[0])

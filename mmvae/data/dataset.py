@@ -1,11 +1,12 @@
 """A data set: an array of each modality, and the rows of them that are examples."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmvae.config import DataConfig
 from mmvae.types import Modality
 
 Rows = dict[str, np.ndarray]  # modality -> rows of its array, [n]: n examples
@@ -53,6 +54,29 @@ class DataSet(NamedTuple):
         """Every row of a modality's array that is of the training part, once, in order."""
         every = [self.splits['train'], *self.streams.values()]
         return np.unique(np.concatenate([rows[modality] for rows in every if modality in rows]))
+
+
+def in_parts(
+    config: DataConfig, modalities: tuple[Modality, ...], arrays: dict[str, np.ndarray],
+    sizes: Sequence[int], order: np.ndarray, labels: dict[str, np.ndarray], **more: Any,
+) -> DataSet:  # fmt: skip
+    """The data set of arrays that have whole examples row by row, split after split.
+
+    Args:
+      sizes: of the three splits.
+      order: in which the training examples are dealt to the streams.
+      more: fields of the data set.
+    """
+    rows = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+    return DataSet(
+        modalities, arrays,
+        splits={
+            name: dict.fromkeys(arrays, r)
+            for name, r in zip(('train', 'validation', 'test'), rows, strict=True)
+        },
+        streams=assign_streams(order, tuple(arrays), config.num_pairs, config.unpaired),
+        ids=dict.fromkeys(arrays, np.arange(sum(sizes))), labels=labels, **more,
+    )  # fmt: skip
 
 
 def count(rows: Rows) -> int:

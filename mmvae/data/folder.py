@@ -1,17 +1,64 @@
 """A folder of the user's own: a sub-folder of images or a NAME.npz for each modality."""
 
+import dataclasses
 import logging
 from pathlib import Path
+from typing import Any
 
-from mmvae.config import require
+from mmvae.config import DataConfig, checked, flag, require
 from mmvae.data import photographs
-from mmvae.data.arrays import Source, Spec
+from mmvae.data.arrays import Source, Spec, make_data, parse_specs
 from mmvae.data.checks import check_name
+from mmvae.data.dataset import DataSet
 from mmvae.data.files import read_npz
 from mmvae.types import InputError
 
 _log = logging.getLogger(__name__)
 LABELS = 'labels.npz'
+
+
+def _text() -> Any:
+    allowed = 'at most 10,000 characters in one line'
+    return checked(str, lambda v: len(v) <= 10_000 and v.isprintable(), allowed, default='')
+
+
+def _number_of_ids() -> Any:
+    allowed = 'a share above 0 and below 1, or a whole number, of the ids that every modality has'
+    return checked(float, lambda v: 0 < v < 1 or (v >= 1 and v.is_integer()), allowed, default=0.1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    modalities: str = _text()  # what is known of them: see `arrays.parse_specs`
+    validation: float = _number_of_ids()
+    test: float = _number_of_ids()
+    skip_broken: bool = flag(default=False)  # whether images that cannot be read are left out
+    cache: str = _text()  # folder for the decoded images; '' is .mmvae-cache in DATA_DIR
+
+    def __post_init__(self):
+        parse_specs(self.modalities)
+
+
+def load(config: DataConfig, data_dir: str | None) -> DataSet:
+    """The data set of a folder; `data.seed` draws the ids to validate and test on, and the pairs.
+
+    Raises:
+      InputError: something in the folder, or what is said of it, cannot be used.
+    """
+    if not data_dir:
+        raise InputError(
+            f"--data_dir: not given; data.name='{config.name}' is read from a folder with a "
+            'sub-folder of images or a NAME.npz for each modality'
+        )
+    options = config.options
+    sources, labels = read_folder(
+        Path(data_dir), parse_specs(options.modalities),
+        Path(options.cache) if options.cache else None, options.skip_broken,
+    )  # fmt: skip
+    return make_data(
+        sources, labels, validation=options.validation, test=options.test,
+        num_pairs=config.num_pairs, unpaired=config.unpaired, seed=config.seed,
+    )  # fmt: skip
 
 
 def read_folder(

@@ -15,7 +15,7 @@ import numpy as np
 from mmvae.config import DataConfig, checked, require_known, whole, word
 from mmvae.data import judges
 from mmvae.data.coloured_mnist import EDGE_COLOURS, colour_of
-from mmvae.data.dataset import DataSet, assign_streams, balanced_order
+from mmvae.data.dataset import DataSet, balanced_order, in_parts
 from mmvae.data.files import read_data_set
 from mmvae.data.views import VIEWS, modalities, view
 
@@ -73,19 +73,15 @@ def _make(
 ) -> DataSet:
     """The view of the digits asked for; `make_order(N)` is the order that pairs are dealt in."""
     options = config.options
-    kept = {'train': options.train_digits, 'validation': options.train_digits,
-            'test': options.test_digits}  # fmt: skip
+    kept = options.train_digits, options.train_digits, options.test_digits
     parts = []
-    for number, classes in enumerate(kept.values()):
+    for number, classes in enumerate(kept):
         images, labels, source = digits[number]
         colours = _colours(config, number, len(labels))
         (rows,) = np.nonzero(np.isin(labels, classes or range(10)))
         rows = rows[: options.limit or None]
         parts.append((images[rows], labels[rows], source[rows], colours[rows]))
     images, labels, source, colours = map(np.concatenate, zip(*parts, strict=True))
-    arrays = view(config, images, colours)
-    ends = np.cumsum([len(part[1]) for part in parts])
-    rows = np.split(np.arange(len(labels)), ends[:-1])
     named, judged = (
         {'digit': labels},
         {'digit': functools.partial(_learn_digits, config, digits[0])},
@@ -93,16 +89,10 @@ def _make(
     if options.view == 'coloured':
         named['colour'] = colours
         judged['colour'] = lambda modality: functools.partial(colour_of, name=modality)
-    return DataSet(
-        modalities(config), arrays,
-        splits={name: dict.fromkeys(arrays, r) for name, r in zip(kept, rows, strict=True)},
-        streams=assign_streams(
-            make_order(ends[0]), tuple(arrays), config.num_pairs, config.unpaired
-        ),
-        ids=dict.fromkeys(arrays, np.arange(len(labels))),
-        labels=named,
-        id_names=source,
-        judges=judged,
+    sizes = [len(part[1]) for part in parts]
+    return in_parts(
+        config, modalities(config), view(config, images, colours), sizes, make_order(sizes[0]), named,
+        id_names=source, judges=judged,
     )  # fmt: skip
 
 

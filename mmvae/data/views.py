@@ -29,10 +29,15 @@ def view(config: DataConfig, digits: np.ndarray, colours: np.ndarray) -> dict[st
     return VIEWS[config.options.view].make(config, digits, colours)
 
 
+def halves(images: np.ndarray) -> dict[str, np.ndarray]:
+    """Top and bottom of [N, H, W, C]."""
+    half = images.shape[1] // 2
+    return {'x': images[:, :half], 'y': images[:, half:]}
+
+
 def _halves(config, digits, colours):
-    """Top and bottom: section 7.3."""
-    half = digits.shape[1] // 2
-    return {'x': digits[:, :half, :, None], 'y': digits[:, half:, :, None]}
+    """Section 7.3."""
+    return halves(digits[..., None])
 
 
 def _coloured(config, digits, colours):
