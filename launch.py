@@ -45,7 +45,11 @@ _CONFIG = config_flags.DEFINE_config_file('config', help_string=(
     'An experiment, default experiments/mnist5k.py; any field of it is set after it, as in '
     '--config.objective.joint_weight=0.5.'))  # fmt: skip
 flags.DEFINE_string('workdir', None, 'Folder of the run; default runs/EXPERIMENT-HASH.')
-flags.DEFINE_string('data_dir', None, 'Folder with mnist.npz, or of TensorFlow Datasets.')
+flags.DEFINE_string(
+    'data_dir',
+    None,
+    'Folder of your own data, with mnist.npz or cifar10.npz, or of TensorFlow Datasets.',
+)
 flags.DEFINE_enum('mode', 'train', _MODES, 'What to do; see below.')
 flags.DEFINE_string('out', None, "Folder to write to; default the run's own.")
 flags.DEFINE_enum('split', 'test', ('train', 'validation', 'test'), 'Default test.')

@@ -121,7 +121,6 @@ def test_numbers_and_text_name_the_same_ids():
 
 
 def test_without_ids_rows_of_one_number_belong_together(caplog):
-    caplog.set_level('INFO')
     rows = {'x': Source(np.arange(9)), 'y': Source(RNG.normal(size=(9, 2)))}
     data = make_data(rows, {'kind': Source(np.arange(9) % 4)})
     assert 'no ids: rows of equal number belong together in x, y' in caplog.text

@@ -245,7 +245,7 @@ def _ids(sources: Mapping[str, Source]) -> dict[str, np.ndarray]:
         counts = ', '.join(f'{name} has {size}' for name, size in sizes.items())
         raise InputError(f'no ids, and other numbers of rows ({counts}): give each row an id')
     if len(sizes) > 1:
-        _log.info('no ids: rows of equal number belong together in %s', ', '.join(sizes))
+        _log.warning('no ids: rows of equal number belong together in %s', ', '.join(sizes))
     return {name: np.arange(size) for name, size in sizes.items()}
 
 
