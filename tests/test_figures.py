@@ -1,36 +1,68 @@
 import jax
 import jax.numpy as jnp
+import matplotlib.image
 import numpy as np
 import pytest
 from scipy.special import expit
 from scipy.stats import norm
 
-from mmvae.analysis import figures
+from mmvae.analysis import figures, panels
+from mmvae.evaluate import examples_of
 from mmvae.model import autoregressive
 from mmvae.model.distributions import kl
-from mmvae.model.vae import MultimodalVAE
 from mmvae.types import Modality
 from tests import small
 
 
 def test_modalities_of_one_width_stand_on_one_another_and_the_unseen_is_grey():
-    model = MultimodalVAE((Modality('x', (2, 3, 1)), Modality('y', (4, 3, 1))), small.MODEL)
-    column = {'x': np.zeros((5, 2, 3, 1))}
-    picture = figures._rows(model.modalities, [column, column])
-    assert picture.shape == (5 * (6 + 2), 2 * (3 + 2), 1)
-    np.testing.assert_array_equal(picture[1:3, 1:4], 0.0)
-    np.testing.assert_array_equal(picture[3:7, 1:4], 0.5)
+    modalities = (Modality('x', (20, 30, 1)), Modality('y', (40, 30, 1)))
+    column = {'x': np.zeros((5, 20, 30, 1))}
+    picture = panels.grid(modalities, [column, column])
+    assert picture.shape == (5 * (60 + 2), 2 * (30 + 2), 1)
+    np.testing.assert_array_equal(picture[1:21, 1:31], 0.0)
+    np.testing.assert_array_equal(picture[21:61, 1:31], 0.5)
+    beside = panels.grid(modalities, [column], upright=False)
+    assert beside.shape == (5 * (40 + 2), 60 + 2, 1)
+    np.testing.assert_array_equal(beside[21:41, 1:31], 1.0)
 
 
-def test_other_shapes_stand_side_by_side_in_colour():
-    model = MultimodalVAE(small.THREE, small.MODEL)  # 4x6, 5x3 and 2x2 with 3 channels
-    column = {'x': np.zeros((2, 4, 6, 1)), 'w': np.full((2, 2, 2, 3), [1.0, 0.5, 0.25])}
-    picture = figures._rows(model.modalities, [column])
-    assert picture.shape == (2 * (5 + 2), 6 + 3 + 2 + 2, 3)
-    np.testing.assert_array_equal(picture[1:5, 1:7], 0.0)
-    np.testing.assert_array_equal(picture[5, 1:7], 1.0)
-    np.testing.assert_array_equal(picture[1:6, 7:10], 0.5)
-    np.testing.assert_array_equal(picture[1, 10], [1.0, 0.5, 0.25])
+def test_other_shapes_stand_side_by_side_in_colour_and_small_ones_are_magnified():
+    modalities = (Modality('x', (30, 40, 1)), Modality('y', (12, 8, 3)), Modality('w', (2, 2, 2)))
+    y = np.random.default_rng(0).random((2, 12, 8, 3))
+    column = {'x': np.zeros((2, 30, 40, 1)), 'y': y, 'w': np.full((2, 2, 2, 2), [0.3, 0.5])}
+    picture = panels.grid(modalities, [column])
+    assert picture.shape == (2 * (40 + 2), 40 + 3 * 8 + 20 * 2 + 2, 3)
+    np.testing.assert_array_equal(picture[1:31, 1:41], 0.0)
+    np.testing.assert_array_equal(picture[31:41, 1:41], 1.0)
+    np.testing.assert_array_equal(picture[1:37:3, 41:65:3], y[0])
+    np.testing.assert_array_equal(picture[36 + 42, 64], y[1, -1, -1])
+    np.testing.assert_allclose(picture[1:41, 65:105], 0.4)  # two channels are one grey
+
+
+def test_vectors_and_labels_are_strips_that_brighten_with_their_values():
+    label, vector = Modality('kind', (), 'categorical', 3), Modality('v', (40,), 'gaussian', 0)
+    column = {'kind': label.shown(np.array([2, 0])), 'v': np.linspace([-1] * 2, [2] * 2, 40).T}
+    picture = panels.grid([label, vector], [column])
+    # 3 cells of 9 pixels; 14 + 14 + 12 cells of 2 pixels, 1 pixel of white above each strip.
+    assert picture.shape == (2 * (1 + 9 + 1 + 3 * 2 + 2), 28 + 2, 3)
+    brightness = picture.mean(2)[2:11, 1:28]
+    np.testing.assert_array_equal(
+        brightness.round(1), np.repeat([[0.2, 0.2, 0.7]], 9, 1).repeat(9, 0)
+    )
+    strip = picture[12:18, 1:29][::2, ::2].reshape(42, 3)
+    np.testing.assert_array_equal(strip[40:], 1.0)
+    assert len(np.unique(strip[:13], axis=0)) == 1  # what is below 0 is as dark as 0
+    assert (np.diff(strip[13:27, 1]) > 0).all()
+
+
+@pytest.mark.parametrize('shape', [(1, 1, 1), (28, 28, 1), (128, 192, 3), (300,)])
+def test_figures_are_neither_tiny_nor_enormous(shape, tmp_path):
+    column = {'x': np.zeros((10, *shape))}
+    image = panels.grid([Modality('x', shape)], [column] * 7)
+    panels.save(tmp_path / 'x.png', [panels.Panel('a title', image)] * 3)
+    height, width, _ = matplotlib.image.imread(tmp_path / 'x.png').shape
+    assert 250 < height < 2600
+    assert 600 < width < 2600
 
 
 def test_reconstructions_are_draws_of_the_likelihoods_means():
@@ -105,7 +137,7 @@ def test_a_traversal_changes_one_latent_a_row():
     np.testing.assert_allclose(columns[0]['x'][1], mean, rtol=1e-5)
     (panel,) = figures._traversal_panels(model, params, x, key)
     assert list(panel.labels) == [f'latent {j}' for j in latents]
-    assert panel.image.shape[0] == len(latents) * (5 + 2)  # a row each, of x beside y
+    assert panel.image.shape[0] == len(latents) * (5 * 5 + 2)  # a row each, of x beside y
 
 
 def test_samples_from_the_prior_share_no_bits_with_the_noise_of_their_pixels(monkeypatch):
@@ -131,3 +163,47 @@ def test_figures_of_several_columns_go_along_the_rows():
     columns = figures._columns({'x': np.arange(23)}, 10)
     assert [c['x'].tolist() for c in columns[:2]] == [[0, 10], [1, 11]]
     assert len(figures._columns({'x': np.arange(3)}, 10)) == 3
+
+
+@pytest.mark.parametrize('name', figures.FIGURES)
+def test_every_figure_shows_images_vectors_and_labels(name, tmp_path):
+    image, _, vector, label = small.MIXED
+    config = AUTOREGRESSIVE if name == 'completions' else small.DENSE
+    model, params, _ = small.make_model((image, vector, label), config)
+    data = small.make_data(model.modalities)
+    examples = examples_of(data, 'test', figures.choose(data))
+    path = figures.draw(name, model, params, examples, 0, tmp_path)
+    if name == 'pairs':
+        assert path is None
+    else:
+        assert matplotlib.image.imread(path)[..., :3].std() > 0.1
+
+
+def test_pairs_stand_beside_each_other():
+    model, params, x = small.make_model(config=small.DENSE)
+    key = jax.random.key(0)
+    four, x_to_y, y_to_x, _ = figures._pair_panels(model, params, x, key)
+
+    def cell(panel, row, column):  # x beside y, each magnified to about 28 pixels
+        return panel.image[row * 27 + 1 :: 1, column * 41 + 1 :][:25, :39, 0]
+
+    assert four.image.shape == (4 * 27, 41, 1)
+    np.testing.assert_array_equal(cell(four, 2, 0)[:16:4, :24:4], x['x'][2, ..., 0])
+    np.testing.assert_array_equal(cell(four, 2, 0)[::5, 24::5], x['y'][2, ..., 0])
+    assert x_to_y.image.shape == (8 * 27, 2 * 41, 1)
+    for panel, source in ((x_to_y, 'x'), (y_to_x, 'y')):
+        (drawn,) = figures.reconstructions(model, params, x, source, key, 1)
+        shown = {**drawn, source: x[source]}
+        np.testing.assert_allclose(cell(panel, 1, 1)[:16:4, :24:4], shown['x'][3, ..., 0])
+        np.testing.assert_allclose(cell(panel, 1, 1)[::5, 24::5], shown['y'][3, ..., 0])
+
+
+def test_figures_show_examples_of_every_id_in_turn():
+    data = small.make_data()
+    assert figures.choose(data, 5).tolist() == [0, 1, 2, 3, 4]
+    test = data.splits['test']['x']
+    ids = data.ids['x'].copy()
+    ids[test] = np.repeat([7, 8, 9], [8, 3, 2])  # 13 pairs of three places
+    chosen = figures.choose(data._replace(ids={'x': ids, 'y': ids}), 7)
+    assert sorted(ids[test][chosen[:3]]) == sorted(ids[test][chosen[3:6]]) == [7, 8, 9]
+    assert len({*chosen.tolist()}) == 7

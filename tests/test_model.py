@@ -149,8 +149,9 @@ def test_images_vectors_and_labels_make_one_model():
     z, key = jax.random.normal(jax.random.key(0), (4, 3)), jax.random.key(1)
     images = pictures(model, params, z, key)
     assert [(n, a.shape) for n, a in images.items()] == [
-        (m.name, (4, *m.shape)) for m in small.MIXED
+        (m.name, (4, *m.shown_shape)) for m in small.MIXED
     ]
+    np.testing.assert_allclose(images['kind'].sum(1), 1, rtol=1e-5)
     assert set(np.unique(images['x'])) <= set(range(7))
     p = model.apply({'params': params}, z, ['kind', 'v'], method='decode')
     assert p['kind'].logits.shape == (4, 3)

@@ -6,13 +6,14 @@ import zlib
 
 import jax
 import jax.numpy as jnp
+import matplotlib.image
 import numpy as np
 import pytest
 from PIL import Image
 
 from mmvae import data as data_sets
 from mmvae import evaluate, keys
-from mmvae.analysis import translation
+from mmvae.analysis import figures, translation
 from mmvae.data import coloured_mnist
 from mmvae.data.judges import judge_of
 from mmvae.model.vae import observe
@@ -56,6 +57,26 @@ def test_a_translation_depends_on_its_image_and_key_alone(network):
         assert set(np.unique(whole.samples)) <= set(range(7))
         np.testing.assert_allclose(whole.std, whole.samples.std(1, ddof=1), atol=1e-6)
         assert whole.std.max() > 0
+
+
+MIXED = (small.MIXED[0], *small.MIXED[2:])  # an image, a vector and a label
+
+
+def test_a_translation_into_a_label_is_the_probabilities_of_its_values(tmp_path):
+    model, params, _ = small.make_model(MIXED, small.DENSE)
+    values = small.make_images(MIXED, 5)
+    made = translation.translate(model, params, values['v'], example_keys(), 'v', 'kind', 3)
+    q = model.apply({'params': params}, {'v': values['v'][4]}, method='encode')
+    z = jnp.stack([q.sample(keys.fold(example_keys()[4], keys.SAMPLE, s)) for s in range(3)])
+    p = jax.nn.softmax(model.apply({'params': params}, z, ['kind'], method='decode')['kind'].logits)
+    np.testing.assert_allclose(made.samples[4], p, rtol=1e-4)
+    np.testing.assert_allclose(made.mean[4], p.mean(0), rtol=1e-4)
+    variance = np.mean(p * (1 - p), axis=0) + np.var(p, axis=0, ddof=1)  # of one of 3 that is 1
+    np.testing.assert_allclose(made.std[4] ** 2, variance, rtol=1e-3)
+    np.testing.assert_array_equal(made.seen, values['v'])
+    path = tmp_path / 'kind.png'
+    figures.draw_translation(model.modality('v'), model.modality('kind'), made, path)
+    assert matplotlib.image.imread(path)[..., :3].std() > 0.1
 
 
 def test_directions_that_are_none_are_refused():
@@ -184,6 +205,34 @@ def test_translations_that_are_the_real_images_have_their_quality(monkeypatch):
     for row in translation.quality(Translator(), None, data, 0, 60, 2):
         assert row['digit']['mean'] < 0.4
         assert row['colour']['mean'] < 0.7
+
+
+def test_the_quality_of_vectors_and_labels_has_no_sharpness_and_counts_each_row_once(monkeypatch):
+    data = small.make_data(MIXED)
+    model, params, _ = small.make_model(MIXED, small.DENSE)
+
+    def constant(model, params, values, example_keys, source, target, num_samples):
+        means = np.zeros((len(values), *model.modality(target).shown_shape))
+        samples = np.stack([means, means + 1], axis=1)
+        return translation.Translation(values, samples, means, means)
+
+    monkeypatch.setattr(translation, 'translate', constant)
+    many = {'x': np.repeat(data.splits['test']['x'], 2), 'v': np.tile(data.splits['test']['v'], 2),
+            'kind': np.tile(data.splits['test']['kind'], 2)}  # fmt: skip
+    data = data._replace(splits={**data.splits, 'test': many})
+    rows = translation.quality(model, params, data, 0, num_examples=0, num_samples=2)
+    assert {(r['source'], r['target']): sorted(r)[:-2] for r in rows} == {
+        (s, t): ['diversity', *['sharpness', 'sharpness_real'] * (t == 'x')]
+        for s in ('x', 'v', 'kind') for t in ('x', 'v', 'kind') if s != t
+    }  # fmt: skip
+    assert {r['diversity']['n'] for r in rows} == {13}
+    diversity = {r['target']: r['diversity']['mean'] for r in rows}
+    # Of values from 0 to 6, of real numbers of which four scales are the range, and of probabilities.
+    quarters = [1 / 8, 1 / 120, 1 / 0.4]
+    expected = {'x': 1 / 6, 'v': np.sqrt(np.mean(np.square(quarters))), 'kind': 1}
+    for target, value in expected.items():
+        np.testing.assert_allclose(diversity[target], value, rtol=1e-5)
+    assert [row[-2:] for row in translation.table(rows)[1:]] == [('13', '2')] * 6
 
 
 def test_what_has_one_modality_is_refused():

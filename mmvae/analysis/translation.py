@@ -112,6 +112,13 @@ def _draw(model, params, images, example_keys, source, num_samples):
     return seen, jnp.swapaxes(zs, 0, 1)
 
 
+def test_rows(data: DataSet, name: str, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Test rows of a modality's array, each once, and their places in the split; so many at most."""
+    rows, index = np.unique(data.splits['test'][name], return_index=True)
+    some = spread(len(rows), most)
+    return rows[some], index[some]
+
+
 def read_images(folder: Path, modality: Modality) -> tuple[list[str], np.ndarray]:
     """The names and uint8 pixels, [N, H, W, C], of a folder's PNG and JPEG files.
 
@@ -177,10 +184,10 @@ def quality(
         judges = {label: judge_of(data, label, target) for label in data.labels}
         judges = {label: judge for label, judge in judges.items() if judge}
         measure = functools.partial(_measure, model.modality(target), judges, data)
-        rows, _ = _inputs(data, target, num_examples)
+        rows, _ = test_rows(data, target, num_examples)
         real = measure(target, rows, data.shown(target, rows)[:, None])
         for source in [name for name in model.names if name != target]:
-            inputs, parts = _inputs(data, source, num_examples), []
+            inputs, parts = test_rows(data, source, num_examples), []
             for start in range(0, len(inputs[0]), batch_size):
                 rows, index = (a[start : start + batch_size] for a in inputs)
                 example_keys = jax.vmap(functools.partial(keys.fold, key))(index)
@@ -197,13 +204,6 @@ def quality(
             means.add({name: v[~np.isnan(v)] for name, v in columns.items()})
             lines.append({'source': source, 'target': target, **means.report(num_samples)})
     return lines
-
-
-def _inputs(data: DataSet, name: str, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Test rows of a modality's array, each once, and their places in the split; so many at most."""
-    rows, index = np.unique(data.splits['test'][name], return_index=True)
-    some = spread(len(rows), most)
-    return rows[some], index[some]
 
 
 def _measure(

@@ -145,8 +145,7 @@ def read_curve(
 
 def _draw(config: Config, workdir: Path, data: DataSet, folder: Path) -> None:
     model, params, step = run.restore_best(config, workdir)
-    shown = np.arange(min(100, count(data.splits['test'])))
-    examples = evaluate.examples_of(data, 'test', shown)
+    examples = evaluate.examples_of(data, 'test', figures.choose(data))
     place = folder / 'figures'
     place.mkdir(exist_ok=True)
     paths, failures = [], []
@@ -158,7 +157,7 @@ def _draw(config: Config, workdir: Path, data: DataSet, folder: Path) -> None:
             except Exception as error:  # the others do not need it
                 failures.append(f'{name}: {type(error).__name__}: {run.one_line(error)}')
             bar.update()
-    if paths:
+    if paths := [path for path in paths if path]:
         metrics.show_figures(folder, step, paths)
     if failures:
         raise RunError(f'figures that could not be drawn: {"; ".join(failures)}')
@@ -236,7 +235,8 @@ def translate(
     """Writes translations.npz and translations.png to `out`, or to translations/ in the run.
 
     Of a folder of images, or of `count` test examples, 0 for all. The arrays are those of
-    `translation.Translation`; `names` has the files, or the examples' places in their split.
+    `translation.Translation`; `names` has the files, or the examples' places in their split, and
+    where the target has classes, `most_likely` the one of the greatest probability.
 
     Raises:
       InputError: the run is not finished, a modality is unknown, an image is not one of it, or
@@ -255,18 +255,21 @@ def translate(
         key = keys.fold(jax.random.key(config.eval.seed), keys.FIGURES)
         index = np.arange(len(pixels))
     else:
-        chosen = evaluate.some_of(evaluate.examples_of(data, 'test'), count)
-        names, pixels, index = chosen.index, chosen.values()[source], chosen.index
+        rows, names = translation.test_rows(data, source, count)
+        pixels, index = data.arrays[source][rows], names
         key = keys.evaluation_key(config.eval.seed, 'test')
     with run.at_work(workdir, out):
         _, params, _ = run.restore_best(config, workdir)
         example_keys = jax.vmap(lambda i: keys.fold(key, i))(index)
-        _log.info('translating %d images', len(pixels))
+        _log.info('translating %d examples', len(pixels))
         arguments = pixels, example_keys, source, target, num_samples
         translations = translation.translate(model, params, *arguments)
         place.mkdir(parents=True, exist_ok=True)
         modalities = model.modality(source), model.modality(target)
         figures.draw_translation(*modalities, translations, place / 'translations.png')
+        arrays = {'names': np.array(names), **translations._asdict()}
+        if modalities[1].has_classes:
+            arrays['most_likely'] = translations.mean.argmax(-1)
         with metrics.replacing(place / 'translations.npz') as partial:  # last: now it is whole
-            np.savez_compressed(partial, names=np.array(names), **translations._asdict())
+            np.savez_compressed(partial, **arrays)
     print(place)
