@@ -99,8 +99,8 @@ def test_images_are_read_by_name_and_what_is_none_is_refused(tmp_path):
     bad = {
         'holds no': (tmp_path / 'none', grey),
         'is not a folder': (tmp_path / 'a.png', grey),
-        'a.png is 4x6 RGB; x of this run is 4x6 L': (tmp_path, grey),
-        'a.png is 4x6 RGB; w of this run is 6x4 RGB': (tmp_path, Modality('w', (6, 4, 3))),
+        'a.png is 4x6 colour; x of this run is 4x6 grey': (tmp_path, grey),
+        'a.png is 4x6 colour; w of this run is 6x4 colour': (tmp_path, Modality('w', (6, 4, 3))),
     }
     (tmp_path / 'none').mkdir()
     for message, (folder, of) in bad.items():
@@ -119,10 +119,31 @@ def test_images_are_read_by_name_and_what_is_none_is_refused(tmp_path):
         translation.read_images(tmp_path, modality)
 
 
+def test_images_are_brought_to_the_size_and_the_values_of_the_modality(tmp_path):
+    wide = np.zeros((8, 12, 3), np.uint8)
+    wide[:, 6:] = 255
+    Image.fromarray(wide).save(tmp_path / 'a.png')
+    binary = Modality('x', (4, 6, 1), white=1)
+    _, (image,) = translation.read_images(tmp_path, binary, resize=True)
+    np.testing.assert_allclose(image[:, [0, 5], 0], [[0, 1]] * 4, atol=0.05)
+    few = Modality('x', (8, 12, 3), 'logistic', 17)
+    vector, real = Modality('v', (12,)), Modality('r', (4, 6, 1), 'gaussian', 0)
+    for modality, message in [
+        (few, 'a.png has 255; x of this run has 0 to 16'),
+        (
+            vector,
+            r'v of this run has shape \(12,\) and likelihood bernoulli; allowed: a modality of',
+        ),
+        (real, 'r of this run has shape .* and likelihood gaussian; allowed: a modality of'),
+    ]:
+        with pytest.raises(InputError, match=message):
+            translation.read_images(tmp_path, modality)
+
+
 def test_pipes_and_huge_images_are_refused_without_decoding(tmp_path):
     grey = Modality('x', (4, 6, 1))
     os.mkfifo(tmp_path / 'a.png')
-    with pytest.raises(InputError, match='a.png cannot be read as an image .no file'):
+    with pytest.raises(InputError, match='a.png cannot be read as an image .no regular file'):
         translation.read_images(tmp_path, grey)
     (tmp_path / 'a.png').unlink()
 
@@ -131,7 +152,7 @@ def test_pipes_and_huge_images_are_refused_without_decoding(tmp_path):
         return len(content).to_bytes(4) + kind + content + checksum
 
     # Of a size that would take gigabytes, and without any pixels.
-    for side, reason in ((9000, 'b.png is 9000x9000 L'), (13000, 'b.png cannot be read')):
+    for side, reason in ((9000, 'b.png is 9000x9000 grey'), (13000, 'b.png cannot be read')):
         size = side.to_bytes(4) * 2 + bytes([8, 0, 0, 0, 0])
         content = chunk(b'IHDR', size) + chunk(b'IDAT', zlib.compress(b'')) + chunk(b'IEND', b'')
         (tmp_path / 'b.png').write_bytes(b'\x89PNG\r\n\x1a\n' + content)

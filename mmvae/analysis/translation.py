@@ -5,7 +5,6 @@ p(y | z). Several z give several translations.
 """
 
 import functools
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,14 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmvae import keys
-from mmvae.data import DataSet
+from mmvae import keys, quantities
+from mmvae.data import DataSet, photographs
 from mmvae.data.judges import Judge, judge_of, spread
 from mmvae.model.vae import MultimodalVAE, moments, observe, pictures
-from mmvae.system.metrics import Means, number
+from mmvae.system.metrics import number
 from mmvae.types import InputError, Key, Modality, Params
-
-IMAGE_FILES = ('.png', '.jpg', '.jpeg')
 
 
 class Translation(NamedTuple):
@@ -119,39 +116,54 @@ def test_rows(data: DataSet, name: str, most: int) -> tuple[np.ndarray, np.ndarr
     return rows[some], index[some]
 
 
-def read_images(folder: Path, modality: Modality) -> tuple[list[str], np.ndarray]:
-    """The names and uint8 pixels, [N, H, W, C], of a folder's PNG and JPEG files.
+def read_images(
+    folder: Path, modality: Modality, resize: bool = False
+) -> tuple[list[str], np.ndarray]:
+    """The names and values, [N, H, W, C], of a folder's PNG and JPEG files.
+
+    Args:
+      resize: whether images of another size or colour are made what the modality is.
 
     Raises:
-      InputError: there are none, one cannot be read, or it is not of the modality's size and
-        channels.
+      InputError: the modality has no such images; there are none; one cannot be read, or is not of
+        the modality's size, colour and values.
     """
-    from PIL import Image
-
-    height, width, channels = modality.shape
+    name, shape = modality.name, modality.shape
+    if not modality.is_image or shape[2] not in (1, 3) or not modality.num_values:
+        raise InputError(
+            f'--images: {name} of this run has shape {shape} and likelihood {modality.likelihood}; '
+            'allowed: a modality of grey or colour images'
+        )
     try:
-        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_FILES)
+        paths = sorted(p for p in folder.iterdir() if p.name.lower().endswith(photographs.SUFFIXES))
     except OSError as error:
         raise InputError(f'--images: {folder} is not a folder to read ({error})') from error
     if not paths:
-        raise InputError(f'--images: {folder} holds no {", ".join(IMAGE_FILES)} file')
-    images, mode = [], {1: 'L', 3: 'RGB'}[channels]
+        raise InputError(f'--images: {folder} holds no {", ".join(photographs.SUFFIXES)} file')
+    headers, broken = photographs.read_headers(folder, [path.name for path in paths])
+    text = lambda size, is_grey: f'{size[0]}x{size[1]} {"grey" if is_grey else "colour"}'  # noqa: E731
+    for file, (size, is_grey) in headers.items():
+        fits = size == shape[:2] and (is_grey or shape[2] == 3)
+        if not fits and not resize:  # a large one is not decoded
+            raise InputError(
+                f'--images: {folder / file} is {text(size, is_grey)}; {name} of this run is '
+                f'{text(shape, shape[2] == 1)} (height x width)'
+            )
+    images = []
     for path in paths:
         try:
-            if not path.is_file():  # a pipe would be waited for
-                raise OSError('no file')
-            with warnings.catch_warnings(action='error'), Image.open(path) as image:
-                if image.size != (width, height) or image.mode not in (mode, 'P'):  # P: a palette
-                    raise InputError(  # a large one is not decoded
-                        f'--images: {path} is {image.height}x{image.width} {image.mode}; '
-                        f'{modality.name} of this run is {height}x{width} {mode} (height x width)'
-                    )
-                images.append(np.asarray(image.convert(mode)).reshape(modality.shape))
-        except InputError:
-            raise
+            if path.name in broken:
+                raise OSError(broken[path.name])
+            images.append(photographs.decode(path, shape))
         except Exception as error:  # Pillow's decoders raise many
             raise InputError(f'--images: {path} cannot be read as an image ({error})') from error
-    return [path.name for path in paths], np.stack(images)
+        most = 255 if modality.likelihood == 'bernoulli' else modality.num_values - 1
+        if (greatest := images[-1].max()) > most:
+            raise InputError(f'--images: {path} has {greatest}; {name} of this run has 0 to {most}')
+    pixels = np.stack(images)
+    if modality.likelihood == 'bernoulli' and modality.white != 255:
+        pixels = pixels * (modality.white / 255)
+    return [path.name for path in paths], pixels
 
 
 def quality(
@@ -164,7 +176,7 @@ def quality(
       num_examples: of each source, at most; 0 for all. Each row of its array counts once.
 
     Returns:
-      For each direction: source, target, and as mean, stderr, n and samples (S)
+      For each direction: source, target, and as mean, stderr over ids, n, groups (ids), samples (S)
 
       NAME        for each of the data's labels, such as 'digit': the share of translations that a
                   judge gives the input's class (see `mmvae.data.judges`)
@@ -184,8 +196,8 @@ def quality(
         judges = {label: judge_of(data, label, target) for label in data.labels}
         judges = {label: judge for label, judge in judges.items() if judge}
         measure = functools.partial(_measure, model.modality(target), judges, data)
-        rows, _ = test_rows(data, target, num_examples)
-        real = measure(target, rows, data.shown(target, rows)[:, None])
+        real_rows, _ = test_rows(data, target, num_examples)
+        real = measure(target, real_rows, data.shown(target, real_rows)[:, None])
         for source in [name for name in model.names if name != target]:
             inputs, parts = test_rows(data, source, num_examples), []
             for start in range(0, len(inputs[0]), batch_size):
@@ -196,14 +208,27 @@ def quality(
                 flat = model.modality(target).shown(samples.reshape(-1, *samples.shape[2:]))
                 shown = flat.reshape(*samples.shape[:2], *flat.shape[1:])
                 parts.append(measure(source, rows, shown))
-            columns = {}
+            line = {'source': source, 'target': target}
             for name in parts[0]:
-                columns[name] = np.concatenate([part[name] for part in parts])
-                columns |= {f'{name}_real': real[name]} if name in real else {}
-            means = Means()
-            means.add({name: v[~np.isnan(v)] for name, v in columns.items()})
-            lines.append({'source': source, 'target': target, **means.report(num_samples)})
+                values = np.concatenate([part[name] for part in parts])
+                line |= _column(name, values, data.ids[source][inputs[0]], num_samples)
+                if name in real:
+                    line |= _column(
+                        f'{name}_real', real[name], data.ids[target][real_rows], num_samples
+                    )
+            lines.append(line)
     return lines
+
+
+def _column(name: str, values: np.ndarray, ids: np.ndarray, samples: int) -> dict[str, Any]:
+    """Mean and standard error over ids, of the values that are no nan; nothing where none is left."""
+    known = ~np.isnan(values)
+    if not known.any():
+        return {}
+    values = np.float64(values[known])
+    numbers = quantities.average(values, np.ones(len(values)), ids[known])
+    numbers = dict(zip(('mean', 'stderr', 'n', 'groups'), numbers, strict=True))
+    return {name: {**numbers, 'samples': samples}}
 
 
 def _measure(

@@ -27,19 +27,21 @@ class Loader(NamedTuple):
       load: (config, data_dir) -> the data set.
       feed: the one where the config leaves it open.
       modalities: of a config; None where only reading the data tells.
+      resizes: whether images of any size and colour are made what the modality is.
     """
 
     options: type
     load: Callable[[DataConfig, str | None], DataSet]
     feed: str
     modalities: Callable[[DataConfig], tuple[Modality, ...] | None] = lambda config: None
+    resizes: bool = False
 
 
 LOADERS = {
     'mnist5k': Loader(mnist.Options, mnist.load_mnist5k, 'resident', views.modalities),
     'mnist': Loader(mnist.Options, mnist.load_mnist, 'tfdata', views.modalities),
     'cifar10': Loader(cifar10.Options, cifar10.load, 'tfdata', cifar10.modalities),
-    'own': Loader(folder.Options, folder.load, 'tfdata'),
+    'own': Loader(folder.Options, folder.load, 'tfdata', resizes=True),
 }
 
 

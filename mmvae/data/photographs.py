@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 CACHE = '.mmvae-cache'
 _VERSION = 1  # of what a cached file has in it
 _FORMATS = ('PNG', 'JPEG')  # by content, as Pillow names them
-_SUFFIXES = ('.png', '.jpg', '.jpeg')
+SUFFIXES = ('.png', '.jpg', '.jpeg')
 _GREY_MODES = ('1', 'L', 'LA', 'I;16')
 # An image is first reduced to no less than this many times the size, by which the result cannot
 # be told from that of the filter alone.
@@ -161,7 +161,7 @@ def _find(folder: Path) -> tuple[list[str], list[str]]:
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
         for name in files:
             if not name.startswith('.'):
-                is_image = name.lower().endswith(_SUFFIXES)
+                is_image = name.lower().endswith(SUFFIXES)
                 path = (Path(place) / name).relative_to(folder).as_posix()
                 (images if is_image else others).append(path)
     return sorted(images), sorted(others)
@@ -190,7 +190,7 @@ def _decode_all(
     path: Path, skip_broken: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """Writes the pixels of the images that can be read to `path`, and their index beside it."""
-    headers, broken = _read_headers(folder, files)
+    headers, broken = read_headers(folder, files)
     none_left = f'{folder}: none of its {len(files)} images can be read'
     if not headers:
         raise InputError(f'{none_left} ({_reasons(broken)})')
@@ -231,7 +231,7 @@ def _decode_all(
     return index
 
 
-def _read_headers(folder: Path, files: Sequence[str]) -> tuple[dict[str, _Header], dict[str, str]]:
+def read_headers(folder: Path, files: Sequence[str]) -> tuple[dict[str, _Header], dict[str, str]]:
     """Of the files that can be read what is needed to decode them, of the others the reason."""
     headers, broken = {}, {}
     # In this thread alone, since Python's filter of warnings is shared by all.

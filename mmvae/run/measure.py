@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from mmvae import data as data_sets
 from mmvae import evaluate, keys, quantities
 from mmvae import train as training
 from mmvae.analysis import figures, representation, translation
@@ -251,7 +252,8 @@ def translate(
             f'--out: {place} has translations, which are not written over; give another folder'
         )
     if images is not None:
-        names, pixels = translation.read_images(images, model.modality(source))
+        resizes = data_sets.LOADERS[config.data.name].resizes
+        names, pixels = translation.read_images(images, model.modality(source), resizes)
         key = keys.fold(jax.random.key(config.eval.seed), keys.FIGURES)
         index = np.arange(len(pixels))
     else:
