@@ -9,11 +9,13 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import small
 from small import make_config
 
 import mmvae
 from mmvae import data as data_sets
 from mmvae.analysis import figures, representation, translation
+from mmvae.config import override, whole
 from mmvae.quantities import Quantity, find
 from mmvae.run import folder, measure, provenance, report
 from mmvae.system import parallel, process
@@ -566,3 +568,60 @@ def test_values_of_256_levels_have_bits_per_dimension_and_shared_ids_their_numbe
     assert 'at least -8.3 +- 0.5 nats, 2.000 bits per dimension.' in report.verdict(
         results_of([x], [x]), modalities[:1]
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Of a data set that only reading tells the modalities of."""
+
+    size: int = whole(default=24)
+    modalities: int = whole(1, 3, default=3)
+
+
+def test_a_run_of_data_with_other_modalities_is_loaded_without_them(tmp_path, monkeypatch):
+    def load(config, data_dir):
+        options = config.options
+        return small.make_data(small.THREE[-options.modalities :], options.size, config.num_pairs)
+
+    monkeypatch.setitem(data_sets.LOADERS, 'three', data_sets.Loader(Options, load, 'resident'))
+    tree = make_config(model__network='dense', data__num_pairs=None).to_dict()
+    tree['data'] = {'name': 'three', 'seed': 0, 'num_pairs': None, 'feed': None, 'size': 20}
+    tree['train']['batch']['by_stream'] = 'x+y+w=6'
+    config = folder.resolve(tree)
+    assert folder.resolve(json.loads(json.dumps(config.to_dict()))) == config
+    assert config.data.options == Options(20, 3)
+    with pytest.raises(InputError, match='data.sise: unknown. Did you mean size?'):
+        folder.resolve({**tree, 'data': {**tree['data'], 'sise': 3}})
+    for change, message in [
+        ({'data.size': 7}, 'examples of x: 7 different'),
+        ({'objective.name': 'single', 'data.num_pairs': 4}, 'the data have 3 .x, y, w.'),
+        ({'train.batch.by_stream': 'x+y=3'}, 'streams of the data: x[+]y[+]w, x, y, w'),
+        ({'data.num_pairs': 21}, 'at most the number of training examples, 20'),
+    ]:
+        with pytest.raises(InputError, match=message):
+            folder.prepare(folder.resolve(override(tree, change)), tmp_path / 'run', None)
+    assert not (tmp_path / 'run').exists()
+    monkeypatch.setattr(figures, 'FIGURES', {})
+    config = folder.resolve(override(tree, {
+        'data.modalities': 1, 'objective.name': 'single', 'train.batch.by_stream': 'w=6'
+    }))  # fmt: skip
+    measure.train(config, tmp_path / 'run', folder.prepare(config, tmp_path / 'run', None))
+    results = read(tmp_path / 'run')
+    assert results['modalities'] == read(tmp_path / 'run', 'config')['modalities']
+    monkeypatch.setitem(
+        data_sets.LOADERS, 'three', data_sets.Loader(Options, lambda *_: 1 / 0, 'resident')
+    )
+    trained = mmvae.load(tmp_path / 'run')
+    assert trained.model.modalities == small.THREE[2:]
+    assert trained.encode({'w': np.zeros((2, 2, 3))}).mean.shape == (3,)
+    assert folder.modalities_of(results, config) == small.THREE[2:]
+
+
+def test_an_older_run_has_the_modalities_of_its_loader(copy):
+    tree = read(copy, 'config')
+    described = tree.pop('modalities')
+    (copy / 'config.json').write_text(json.dumps(tree))
+    assert [list(m.shape) for m in folder.read_run(copy)[1]] == [m['shape'] for m in described]
+    (copy / 'config.json').write_text(json.dumps({**tree, 'modalities': [{'nme': 'x'}]}))
+    with pytest.raises(InputError, match='modalities are damaged'):
+        mmvae.load(copy)
