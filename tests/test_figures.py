@@ -184,18 +184,22 @@ def test_pairs_stand_beside_each_other():
     key = jax.random.key(0)
     four, x_to_y, y_to_x, _ = figures._pair_panels(model, params, x, key)
 
-    def cell(panel, row, column):  # x beside y, each magnified to about 28 pixels
-        return panel.image[row * 27 + 1 :: 1, column * 41 + 1 :][:25, :39, 0]
+    def cell(panel, row, column, of):  # magnified to about 28 pixels: x 4 times, y 5 times
+        image = panel.image[row * 27 + 1 :, column * 41 + 1 :]
+        left = 0 if (of == 'x') == (panel is not y_to_x) else {'x': 15, 'y': 24}[of]
+        return (
+            image[:16:4, left : left + 24 : 4] if of == 'x' else image[:25:5, left : left + 15 : 5]
+        )
 
     assert four.image.shape == (4 * 27, 41, 1)
-    np.testing.assert_array_equal(cell(four, 2, 0)[:16:4, :24:4], x['x'][2, ..., 0])
-    np.testing.assert_array_equal(cell(four, 2, 0)[::5, 24::5], x['y'][2, ..., 0])
+    for name in 'xy':
+        np.testing.assert_array_equal(cell(four, 2, 0, name), x[name][2])
     assert x_to_y.image.shape == (8 * 27, 2 * 41, 1)
     for panel, source in ((x_to_y, 'x'), (y_to_x, 'y')):
         (drawn,) = figures.reconstructions(model, params, x, source, key, 1)
         shown = {**drawn, source: x[source]}
-        np.testing.assert_allclose(cell(panel, 1, 1)[:16:4, :24:4], shown['x'][3, ..., 0])
-        np.testing.assert_allclose(cell(panel, 1, 1)[::5, 24::5], shown['y'][3, ..., 0])
+        for name in 'xy':
+            np.testing.assert_allclose(cell(panel, 1, 1, name), shown[name][3])
 
 
 def test_figures_show_examples_of_every_id_in_turn():

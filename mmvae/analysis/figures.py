@@ -124,7 +124,7 @@ def _pair_panels(model, params, seen, key) -> list[Panel]:
     drawn = _shown(model.modalities, prior_samples(model, params, key, 20))
     pairs[f'{names[0]} and {names[1]}: the {kind}\nof z drawn from the prior'] = _columns(drawn, 2)
     return [
-        Panel(title, grid(model.modalities, columns, upright=False))
+        Panel(title, grid([model.modality(n) for n in columns[0]], columns, upright=False))
         for title, columns in pairs.items()
     ]
 
