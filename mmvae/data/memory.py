@@ -1,0 +1,132 @@
+"""Arrays in memory as a data set: `mmvae.Data`, `mmvae.Image`, `mmvae.Vector` and `mmvae.Label`."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from mmvae.data.arrays import LIKELIHOODS, Source, Spec, make_data
+from mmvae.data.dataset import DataSet
+from mmvae.data.describe import describe
+from mmvae.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class _Array:
+    """What is known of a modality; what is left out is guessed from the values.
+
+    Attributes:
+      values: an example a row.
+      ids: of each row, [N], whole numbers or text: rows of equal id, in this modality and others,
+        belong together. Without ids arrays of one length pair row by row.
+      likelihood: 'bernoulli', 'categorical', 'logistic' (a mixture of discretised logistics) or
+        'gaussian' (real numbers).
+      num_values: of whole numbers, how many an element can have: 0 .. num_values-1.
+      components: of a mixture of logistics.
+      network: 'dense' or, of images, 'conv', in the place of `model.network`.
+    """
+
+    values: Any
+    ids: Any = None
+    likelihood: str = ''
+    num_values: int = 0
+    components: int = 0
+    network: str = ''
+
+    ranks: ClassVar[dict[int, str]]  # of `values` -> its shape
+
+    def source(self, name: str) -> Source:
+        """What `make_data` takes.
+
+        Raises:
+          InputError: the values have another rank, or the likelihood is unknown.
+        """
+        values = np.asanyarray(self.values)
+        if values.ndim not in self.ranks:
+            raise InputError(
+                f'{name}: an array of shape {values.shape} given; allowed of '
+                f'{type(self).__name__}: {" or ".join(self.ranks.values())}'
+            )
+        if self.likelihood not in ('', *LIKELIHOODS):
+            allowed = ', '.join(LIKELIHOODS)
+            raise InputError(f'{name}: likelihood={self.likelihood!r} given; allowed: {allowed}')
+        spec = Spec(
+            likelihood=self.likelihood, values=self.num_values, components=self.components,
+            network=self.network,
+        )  # fmt: skip
+        return Source(values, None if self.ids is None else np.asarray(self.ids), spec)
+
+
+class Image(_Array):
+    """Images, [N, H, W] or [N, H, W, C]: whole numbers, True and False, or real numbers."""
+
+    ranks = {3: '[N, H, W]', 4: '[N, H, W, C]'}
+
+    def source(self, name: str) -> Source:
+        source = super().source(name)
+        if source.values.ndim == 3:
+            return source._replace(values=source.values[..., None])
+        return source
+
+
+class Vector(_Array):
+    """Vectors, [N, features]."""
+
+    ranks = {2: '[N, features]'}
+
+
+class Label(_Array):
+    """Classes, [N], whole numbers from 0: a modality that is trained on."""
+
+    ranks = {1: '[N]'}
+
+    def source(self, name: str) -> Source:
+        source = super().source(name)
+        likelihood = self.likelihood or 'categorical'
+        return source._replace(spec=source.spec._replace(likelihood=likelihood))
+
+
+class Data:
+    """Modalities in memory, paired by their ids; `print` shows who is seen with whom.
+
+    Example: mmvae.Data({'x': mmvae.Image(tops, ids=a), 'kind': mmvae.Label(classes, ids=b)})
+    """
+
+    def __init__(
+        self, modalities: Mapping[str, _Array], labels: Mapping[str, Label] | None = None, *,
+        validation: float = 0.1, test: float = 0.1,
+    ):  # fmt: skip
+        """Checks the values, and pairs them.
+
+        Args:
+          modalities: by name, in the order that they are to have.
+          labels: classes by name that are never trained on: for figures, probes and judges.
+          validation, test: how many ids of those that every modality has are kept from training:
+            below 1 a share of them, otherwise a number.
+
+        Raises:
+          InputError: values or ids cannot be used; it names the modality, and what is allowed.
+        """
+        if not modalities:
+            raise InputError('mmvae.Data: no modality given; allowed: one or more')
+        for name, array in {**modalities, **(labels or {})}.items():
+            if not isinstance(array, _Array):
+                raise InputError(
+                    f'{name}: {type(array).__name__} given; allowed: mmvae.Image, mmvae.Vector, '
+                    'mmvae.Label'
+                )
+        self._modalities = {name: a.source(name) for name, a in modalities.items()}
+        self._labels = {name: a.source(name) for name, a in (labels or {}).items()}
+        self._held_out = {'validation': validation, 'test': test}
+        self._data = self.data_set()
+
+    def data_set(
+        self, num_pairs: int | None = None, unpaired: str = 'rest', seed: int = 0
+    ) -> DataSet:
+        """Its rows in splits and streams; the arguments are the fields of `config.data`."""
+        arguments = {**self._held_out, 'num_pairs': num_pairs, 'unpaired': unpaired, 'seed': seed}
+        return make_data(self._modalities, self._labels, **arguments)
+
+    def __str__(self) -> str:
+        return describe(self._data)
