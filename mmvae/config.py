@@ -62,23 +62,23 @@ def flag(**more: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    name: str = word()  # see `mmvae.data.LOADERS`
-    seed: int = whole()  # who is paired with whom, and the order of the minibatches
-    num_pairs: int | None = whole(may_be_open=True)  # seen in all their modalities; None for all
+    name: str = word(base='mnist5k')  # see `mmvae.data.LOADERS`
+    seed: int = whole(base=0)  # splits, pairs and the order of minibatches
+    num_pairs: int | None = whole(may_be_open=True, base=500)  # seen complete; None for all
     feed: str | None = word(may_be_open=True)  # see `mmvae.data.streams.FEEDS`; by data set
     options: Any  # the loader's own fields, which stand beside these in a config
-    unpaired: str = word(default='rest')  # whom the streams of one modality draw from
+    unpaired: str = word(default='rest')  # or 'all': whom streams of one modality see
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    network: str = word()  # see `mmvae.model.networks.NETWORKS`
-    latent_dim: int = whole(1, 10_000)
-    hidden: int = whole(1, 20_000)  # units of each linear layer
-    feature_maps: int = whole(1, 10_000)  # of each convolution
+    network: str = word(base='conv')  # see `mmvae.model.networks.NETWORKS`
+    latent_dim: int = whole(1, 10_000, base=64)
+    hidden: int = whole(1, 20_000, base=128)  # units of each linear layer
+    feature_maps: int = whole(1, 10_000, base=16)  # of each convolution
     strides: tuple[int, ...] = checked(  # of the encoder's residual blocks
         tuple, lambda v: 0 < len(v) <= 100 and set(v) <= {1, 2},
-        'one or more of 1 and 2, as in (2, 1, 2)',
+        'one or more of 1 and 2, as in (2, 1, 2)', base=(2, 1, 2, 2, 1),
     )  # fmt: skip
     masked_blocks: int = whole(1, 100, default=3)  # of the autoregressive network
     masked_size: int = checked(  # of its kernels
@@ -91,19 +91,19 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ObjectiveConfig:
-    name: str = word()  # see `mmvae.objectives.OBJECTIVES`
+    name: str = word(base='joint')  # see `mmvae.objectives.OBJECTIVES`
     # lambda of equation (4.12), on the paired bound; left open, by objective
     joint_weight: float | None = real(may_be_open=True)
-    free_bits: float = real()  # psi of equation (4.16), nats a latent dimension
-    num_samples: int = whole(1, 10_000)  # S of equations (4.7) and (4.9)
+    free_bits: float = real(base=0.0)  # psi of equation (4.16), nats a latent dimension
+    num_samples: int = whole(1, 10_000, base=1)  # S of equations (4.7) and (4.9)
     kl_warmup: int = whole(default=0)  # updates in which the weight of the KL rises from 0 to 1
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    learning_rate: float = real(above=0)
-    momentum: float = real(below=1)
-    decay: float = real(below=1)  # of the mean square of the gradients
+    learning_rate: float = real(above=0, base=0.001)
+    momentum: float = real(below=1, base=0.9)
+    decay: float = real(below=1, base=0.9)  # of the mean square of the gradients
     halving: int = whole(default=0)  # updates in which the learning rate halves; 0: constant
     averaging: float = real(below=1, default=0.0)  # decay of the parameters' average; 0: none
 
@@ -114,8 +114,8 @@ _batch_size = functools.partial(whole, 0, _MOST_IN_BATCH)
 
 @dataclasses.dataclass(frozen=True)
 class BatchConfig:
-    paired: int = _batch_size()  # of each stream that observes several modalities
-    unpaired: int = _batch_size()  # of each stream that observes one
+    paired: int = _batch_size(base=64)  # of each stream that observes several modalities
+    unpaired: int = _batch_size(base=128)  # of each stream that observes one
     # Other sizes, as in 'x+y=32,x=64', kept with its names in alphabetical order.
     by_stream: str = checked(
         str, lambda v: _canonical_sizes(v) is not None,
@@ -153,29 +153,29 @@ def _canonical_sizes(text: str) -> str | None:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    num_updates: int = whole(1)
-    eval_every: int = whole(1)  # updates between validations, each with a checkpoint
-    log_every: int = whole(1)  # updates that a training row of metrics.jsonl averages
-    updates_per_call: int = whole(0, 100_000)  # updates in one compiled call; 0: by device
-    patience: int = whole()  # evaluations without a better bound before it stops; 0: never
+    num_updates: int = whole(1, base=1000)
+    eval_every: int = whole(1, base=250)  # updates between validations, each with a checkpoint
+    log_every: int = whole(1, base=50)  # updates that a training row of metrics.jsonl averages
+    updates_per_call: int = whole(0, 100_000, base=0)  # updates in one compiled call; 0: by device
+    patience: int = whole(base=0)  # evaluations without a better bound before it stops; 0: never
     batch: BatchConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class EvalConfig:
-    batch_size: int = whole(1, 100_000)
-    train_examples: int = whole(1)  # how many pairs are tracked beside the validation set
-    iw_samples: int = whole(1, 1_000_000)  # K of the importance-weighted estimates
-    iw_examples: int = whole()  # test examples they are made on; 0 for all
-    iw_chunk: int = whole(1, 100_000)  # samples decoded at a time for a batch
+    batch_size: int = whole(1, 100_000, base=250)
+    train_examples: int = whole(1, base=1000)  # pairs that are tracked beside the validation set
+    iw_samples: int = whole(1, 1_000_000, base=100)  # K of the importance-weighted estimates
+    iw_examples: int = whole(base=0)  # test examples they are made on; 0 for all
+    iw_chunk: int = whole(1, 100_000, base=10)  # samples decoded at a time for a batch
     seed: int = whole(default=0)  # binarisation and samples of every evaluation
     validation_examples: int = whole(default=0)  # that are validated on; 0 for all
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    experiment: str = word()
-    seed: int = whole()  # initialisation and the noise of training
+    experiment: str = word(base='base')
+    seed: int = whole(base=0)  # initialisation and the noise of training
     data: DataConfig
     model: ModelConfig
     objective: ObjectiveConfig
@@ -220,6 +220,31 @@ def parse(tree: Mapping[str, Any]) -> Config:
       InputError: a field is unknown, missing, of a wrong type or out of its range.
     """
     return _parse(Config, tree, '')
+
+
+def base(options: type, placeholder: Callable[[type], Any] = lambda kind: None) -> dict[str, Any]:
+    """The nested dict of every field with the thesis's common settings (chapter 7).
+
+    Args:
+      options: of the data set's loader.
+      placeholder: what stands for a field that is left open, by its type.
+    """
+
+    def section(cls):
+        tree = {}
+        for field in dataclasses.fields(cls):
+            value = field.metadata.get('base', field.default)
+            if field.name == 'options':
+                tree |= section(options)
+            elif dataclasses.is_dataclass(field.type):
+                tree[field.name] = section(field.type)
+            elif value is None or value is dataclasses.MISSING:
+                tree[field.name] = placeholder(field.metadata['kind'])
+            else:
+                tree[field.name] = value
+        return tree
+
+    return section(Config)
 
 
 def override(tree: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,8 +31,8 @@ def _digits() -> tuple[int, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    view: str = word()  # which modalities are made of a digit
-    limit: int = whole()  # use the first `limit` examples of each split; 0 for all
+    view: str = word(base='halves')  # which modalities are made of a digit
+    limit: int = whole(base=0)  # use the first `limit` examples of each split; 0 for all
     edge_colours: str = word(default='separate')  # how edge maps are coloured
     train_digits: tuple[int, ...] = _digits()  # those trained and validated on
     test_digits: tuple[int, ...] = _digits()  # those tested on
