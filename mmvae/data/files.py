@@ -5,6 +5,7 @@ import socket
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -94,9 +95,8 @@ def _read_tfds(name: str, data_dir: str | None) -> dict[str, np.ndarray]:
         f'DATA_DIR/{name}.npz (x_train, y_train, x_test, y_test) or a TensorFlow Datasets folder, and there is '
         'neither'
     )
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     try:
-        import tensorflow  # noqa: F401
+        import_tensorflow()
         import tensorflow_datasets as tfds
     except ImportError as error:
         raise InputError(f'{where}; downloading needs tensorflow-datasets ({error})') from error
@@ -114,6 +114,16 @@ def _read_tfds(name: str, data_dir: str | None) -> dict[str, np.ndarray]:
         arrays[f'x_{split}'] = whole['image']
         arrays[f'y_{split}'] = whole['label'].astype(np.uint8)
     return arrays
+
+
+def import_tensorflow() -> Any:
+    """TensorFlow, without its notes on how it was built, and with the accelerators left to JAX."""
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+    os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # of which it would say a line
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], 'GPU')
+    return tf
 
 
 def _can_reach(host: str) -> bool:

@@ -8,7 +8,6 @@ a run resumes with the very next minibatch, and any two feeds see the same ones.
 import atexit
 import functools
 import itertools
-import os
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ import numpy as np
 
 from mmvae.config import BatchConfig, Config, require
 from mmvae.data.dataset import DataSet, Rows, count
+from mmvae.data.files import import_tensorflow
 from mmvae.system.parallel import device_memory
 from mmvae.types import Array, InputError
 
@@ -172,10 +172,7 @@ class TfdataFeed:
         return batches
 
     def _gather(self, first):
-        os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # notes on its own build
-        import tensorflow as tf
-
-        tf.config.set_visible_devices([], 'GPU')  # JAX's
+        tf = import_tensorflow()
         observed = [(s.name, m) for s in self.streams for m in s.modalities]
 
         def gather(step):  # by NumPy, which reads of a memory-mapped array these rows alone
