@@ -25,6 +25,7 @@ class Mode(NamedTuple):
 
 _MODES = {
     'train': Mode('Trains the run, or goes on with it, measures and draws it.', 'run.measure:train', ('data_dir',)),
+    'check': Mode('Says what the data are and what training will cost; trains nothing.', 'run.check:show', ('data_dir', 'out')),
     'eval': Mode('Measures a run again.', 'run.measure:evaluate_run', ('out',)),
     'figures': Mode('Draws the figures of a run again.', 'run.measure:draw', ('out',)),
     'encode': Mode('Writes the latents of a split.', 'run.measure:encode', ('split', 'out')),
@@ -106,6 +107,8 @@ def dispatch(name):
     elif name == 'sweep':
         experiment = Path(config_flags.get_config_filename(FLAGS['config']))
         function(tree, workdir, experiment, Path(__file__).resolve(), **values)
+    elif name == 'check':
+        function(folder.resolve(tree), **values)
     else:
         if name != 'train' and workdir and FLAGS['config'].using_default_value:
             fields = config_flags.get_override_values(FLAGS['config'])

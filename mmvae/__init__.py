@@ -1,7 +1,8 @@
 """Semi-supervised multimodal learning with generative models.
 
-`mmvae.load(workdir)` gives the model of a run: `model, params, config = mmvae.load(...)`, or
-`mmvae.load(...).encode({'x': images})`.
+From Python: `mmvae.load(workdir)` gives the model of a run, whose `encode`, `translate`, `sample` and
+`log_prob` take and give the data's own values; `mmvae.Data` takes arrays, each a `mmvae.Image`,
+`mmvae.Vector` or `mmvae.Label`; and `mmvae.fit(data, workdir)` trains on them.
 
 Where to begin reading:
 
@@ -45,11 +46,23 @@ A package or module imports from what stands before it (commas: not from each ot
 types < quantities < keys < config < system < data < model < objectives < optimizer, evaluate < train < analysis < run < sweep
 """
 
+import importlib
+
 __version__ = '0.1.0'
 
+# Imported when they are asked for: `import mmvae` alone takes no time.
+_NAMES = {
+    'load': 'mmvae.run.load',
+    'fit': 'mmvae.run.fit',
+    **dict.fromkeys(('Data', 'Image', 'Label', 'Vector'), 'mmvae.data.memory'),
+}
 
-def load(workdir):
-    """The `TrainedModel` of a run, which unpacks as (model, params, config): `mmvae.run.load`."""
-    from mmvae.run.load import load
 
-    return load(workdir)
+def __getattr__(name):
+    if name not in _NAMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(importlib.import_module(_NAMES[name]), name)
+
+
+def __dir__():
+    return [*globals(), *_NAMES]

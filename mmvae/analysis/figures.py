@@ -263,6 +263,25 @@ def draw_translation(
     save(path, [Panel(*panel) for panel in zip(pictures, images, strict=True)])
 
 
+def draw_data(data: DataSet, path: Path, count: int = 6) -> None:
+    """Writes some training examples of each stream, and test examples; what is not seen is grey."""
+    groups = {f'trained on: {" and ".join(o)}': rows for o, rows in data.streams.items()}
+    groups['test'] = data.splits['test']
+    rng, pictures = np.random.default_rng(0), {}
+    for title, rows in groups.items():
+        size = len(next(iter(rows.values())))
+        chosen = np.sort(rng.permutation(size)[:count])
+        if not len(chosen):
+            continue
+        seen = {}
+        for m in data.modalities:
+            if m.name in rows:
+                values = jnp.asarray(data.arrays[m.name][rows[m.name][chosen]], jnp.float32)
+                seen[m.name] = m.shown(values / m.white if m.likelihood == 'bernoulli' else values)
+        pictures[f'{title},\n{len(chosen)} of {size:,}'] = grid(data.modalities, [seen])
+    save(path, [Panel(*panel) for panel in pictures.items()])
+
+
 def traversal(
     model: MultimodalVAE, params: Params, seen: Mapping[str, Array], key: Array
 ) -> tuple[list[int], list[Column]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from mmvae.config import BatchConfig, DataConfig, parse_options, require, require_known
-from mmvae.data import cifar10, folder, mnist, views
+from mmvae.data import cifar10, folder, memory, mnist, views
 from mmvae.data.checks import check_values
 from mmvae.data.dataset import UNPAIRED, DataSet
 from mmvae.data.streams import FEEDS
@@ -42,6 +42,7 @@ LOADERS = {
     'mnist': Loader(mnist.Options, mnist.load_mnist, 'tfdata', views.modalities),
     'cifar10': Loader(cifar10.Options, cifar10.load, 'tfdata', cifar10.modalities),
     'own': Loader(folder.Options, folder.load, 'tfdata', resizes=True),
+    'memory': Loader(memory.Options, memory.load_memory, 'resident'),
 }
 
 

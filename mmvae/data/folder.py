@@ -22,7 +22,7 @@ def _text() -> Any:
     return checked(str, lambda v: len(v) <= 10_000 and v.isprintable(), allowed, default='')
 
 
-def _number_of_ids() -> Any:
+def number_of_ids() -> Any:
     allowed = 'a share above 0 and below 1, or a whole number, of the ids that every modality has'
     return checked(float, lambda v: 0 < v < 1 or (v >= 1 and v.is_integer()), allowed, default=0.1)
 
@@ -30,8 +30,8 @@ def _number_of_ids() -> Any:
 @dataclasses.dataclass(frozen=True)
 class Options:
     modalities: str = _text()  # what is known of them: see `arrays.parse_specs`
-    validation: float = _number_of_ids()
-    test: float = _number_of_ids()
+    validation: float = number_of_ids()
+    test: float = number_of_ids()
     skip_broken: bool = flag(default=False)  # whether images that cannot be read are left out
     cache: str = _text()  # folder for the decoded images; '' is .mmvae-cache in DATA_DIR
 

@@ -6,10 +6,26 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from mmvae.config import DataConfig
 from mmvae.data.arrays import LIKELIHOODS, Source, Spec, make_data
+from mmvae.data.checks import check_values
 from mmvae.data.dataset import DataSet
 from mmvae.data.describe import describe
+from mmvae.data.folder import number_of_ids
 from mmvae.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    validation: float = number_of_ids()  # see `Data`
+    test: float = number_of_ids()
+
+
+def load_memory(config: DataConfig, data_dir: str | None) -> DataSet:
+    """Raises an `InputError`: nobody but the one who has them can give the arrays."""
+    raise InputError(
+        f'data.name: {config.name!r}: this run was made of arrays in memory; call mmvae.fit with them'
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,15 +134,15 @@ class Data:
                 )
         self._modalities = {name: a.source(name) for name, a in modalities.items()}
         self._labels = {name: a.source(name) for name, a in (labels or {}).items()}
-        self._held_out = {'validation': validation, 'test': test}
+        self.held_out = {'validation': validation, 'test': test}
         self._data = self.data_set()
 
     def data_set(
         self, num_pairs: int | None = None, unpaired: str = 'rest', seed: int = 0
     ) -> DataSet:
         """Its rows in splits and streams; the arguments are the fields of `config.data`."""
-        arguments = {**self._held_out, 'num_pairs': num_pairs, 'unpaired': unpaired, 'seed': seed}
-        return make_data(self._modalities, self._labels, **arguments)
+        arguments = {**self.held_out, 'num_pairs': num_pairs, 'unpaired': unpaired, 'seed': seed}
+        return check_values(make_data(self._modalities, self._labels, **arguments))
 
     def __str__(self) -> str:
         return describe(self._data)

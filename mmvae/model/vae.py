@@ -94,7 +94,7 @@ class MultimodalVAE(nn.Module):
         """
         if not x:
             return self.prior()
-        self._check_shapes(x)
+        self.check_shapes(x)
         h = {n: self.encoders[n](u) for n, u in x.items()}
         if len(h) == 1:
             ((name, only),) = h.items()
@@ -106,7 +106,7 @@ class MultimodalVAE(nn.Module):
             )
         return self.merge(h)
 
-    def _check_shapes(self, x: Observed) -> None:
+    def check_shapes(self, x: Observed) -> None:
         batches = {}
         for name, a in x.items():
             shape, allowed = jnp.shape(a), self.modality(name).shape
@@ -137,7 +137,7 @@ class MultimodalVAE(nn.Module):
         if jnp.ndim(z) not in (1, 2) or jnp.shape(z)[-1] != dim:
             raise InputError(f'z: shape {jnp.shape(z)} given; allowed: ({dim},) or (B, {dim})')
         if isinstance(of, Mapping):
-            self._check_shapes(of)
+            self.check_shapes(of)
         else:
             of = [self.modality(name).name for name in of]
         outputs = {}

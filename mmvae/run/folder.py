@@ -175,8 +175,14 @@ def _no_checkpoint(workdir: Path) -> InputError:
 # Checking
 
 
-def prepare(config: Config, workdir: Path, data_dir: str | None, mode: str = 'train') -> DataSet:
+def prepare(
+    config: Config, workdir: Path, data_dir: str | None, mode: str = 'train',
+    data: DataSet | None = None,
+) -> DataSet:  # fmt: skip
     """Loads the data and checks that config, data, devices and folder go together.
+
+    Args:
+      data: what is there already and need not be loaded.
 
     Raises:
       InputError: they do not. Nothing has been written then.
@@ -190,16 +196,23 @@ def prepare(config: Config, workdir: Path, data_dir: str | None, mode: str = 'tr
         if not has_begun:
             raise _no_checkpoint(workdir)
     check_folder(config, workdir, measuring=mode != 'train')
-    data = data_sets.load(config.data, provenance.data_dir_of(workdir, data_dir))
+    data = data or data_sets.load(config.data, provenance.data_dir_of(workdir, data_dir))
+    check_data(config, data, will_train=mode == 'train', has_begun=bool(has_begun))
+    _check_split(workdir, data)
+    return data
+
+
+def check_data(
+    config: Config, data: DataSet, will_train: bool = True, has_begun: bool = False
+) -> None:
+    """Raises an `InputError` unless a model of this config can be trained on, or measured with, data."""
     _check_modalities(config, data.modalities)
     data_sets.check_counts(config.data, config.train.batch, data)
     streams = make_streams(data, config.train.batch, config.data.seed)
-    if mode == 'train':
+    if will_train:
         FEEDS[config.data.feed](data, streams, parallel.device_count())  # refuses what does not fit
     if not has_begun:
         training.initial_pixels(config, data)  # which refuses too few
-    _check_split(workdir, data)
-    return data
 
 
 def check_folder(config: Config, workdir: Path, measuring: bool = False) -> None:

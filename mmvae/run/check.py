@@ -1,0 +1,67 @@
+"""What --mode=check says: what the data are, who is seen with whom, and what training will cost."""
+
+import itertools
+import logging
+import time
+from pathlib import Path
+
+import jax
+
+from mmvae import data as data_sets
+from mmvae import train as training
+from mmvae.analysis import figures
+from mmvae.config import Config
+from mmvae.data import DataSet
+from mmvae.data.describe import describe
+from mmvae.run import folder
+from mmvae.system import metrics, parallel
+
+_log = logging.getLogger(__name__)
+_TIMED = 5  # updates
+
+
+def show(config: Config, data_dir: str | None = None, out: Path | None = None) -> None:
+    """Reads the data, prints what is in them and draws some; trains and keeps nothing.
+
+    Args:
+      out: the folder of check.png; default runs/EXPERIMENT-check.
+
+    Raises:
+      InputError: something in the data or the config cannot be used.
+    """
+    data = data_sets.load(config.data, data_dir)
+    folder.check_data(config, data)
+    print(f'{describe(data)}\n\n{cost(config, data)}')
+    place = out or Path('runs') / f'{config.experiment}-check'
+    place.mkdir(parents=True, exist_ok=True)
+    figures.draw_data(data, place / 'check.png')
+    print(f'Some of the data are in {place / "check.png"}')
+
+
+def cost(config: Config, data: DataSet) -> str:
+    """The parameters, the size of a checkpoint and the time of an update, which is measured."""
+    model = folder.build_model(config, data.modalities)
+    feed, update = training.make_feed_and_update(config, model, data)
+    state = training.initial_state(config, model, training.initial_pixels(config, data))
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    state, constants = parallel.replicate(state), parallel.replicate(feed.constants)
+    hyper, program = (
+        parallel.replicate(training.hyperparameters(config)),
+        parallel.map_update(update),
+    )
+    for number, minibatch in enumerate(itertools.islice(feed.minibatches(0), 1 + _TIMED)):
+        if number == 1:  # the first compiles
+            started = time.perf_counter()
+        state, logged = program(state, constants, parallel.split(minibatch), hyper)
+        jax.block_until_ready(logged)
+    seconds = (time.perf_counter() - started) / _TIMED
+    networks = ', '.join(f'{m.name} {model.network(m.name)}' for m in data.modalities)
+    updates = config.train.num_updates
+    return metrics.table([
+        ('networks', networks),
+        ('parameters', f'{count:,}'),
+        ('a checkpoint', f'{size / 1e6:.1f} MB'),
+        ('an update', f'{seconds:.3g} s, without validation'),
+        (f'{updates:,} updates', f'{updates * seconds / 60:.3g} minutes'),
+    ])  # fmt: skip

@@ -1,0 +1,46 @@
+"""Training from Python, on arrays in memory."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmvae import config as configs
+from mmvae import data as data_sets
+from mmvae.data.memory import Data
+from mmvae.run import folder, measure
+from mmvae.run.load import TrainedModel, load
+from mmvae.train import Stopped
+from mmvae.types import InputError
+
+
+def fit(data: Data, workdir: str | Path, fields: Mapping[str, Any] | None = None) -> TrainedModel:
+    """Trains a model in a folder, or goes on there; measures and draws it, like the launcher.
+
+    On a finished run it only prints the results and loads the model.
+
+    Args:
+      fields: of the config, as {'model.network': 'dense', 'train.num_updates': 3000}. The others are
+        as `config.base` has them, but all pairs are trained on, and each modality by itself on
+        all its examples: without the latter nothing would train q(z | x) where all are pairs.
+
+    Raises:
+      InputError: a field cannot be used, or the folder holds another run. Nothing has changed then.
+      RunError: training failed; the last checkpoint is kept.
+      KeyboardInterrupt: it was interrupted, and saved: the same call goes on.
+    """
+    if not isinstance(data, Data):
+        raise InputError(f'data: {type(data).__name__} given; allowed: a mmvae.Data')
+    workdir = Path(workdir)
+    tree = configs.base(data_sets.LOADERS['memory'].options)
+    name = re.sub(r'[^\w.-]', '_', workdir.name, flags=re.ASCII)
+    tree['experiment'] = name[:100] if name[:1].isalpha() else f'run_{name}'[:100]
+    tree['data'].update(name='memory', num_pairs=None, unpaired='all', **data.held_out)
+    config = folder.resolve(configs.override(tree, fields or {}))
+    rows = data.data_set(config.data.num_pairs, config.data.unpaired, config.data.seed)
+    data_set = folder.prepare(config, workdir, None, data=rows)
+    try:
+        measure.train(config, workdir, data_set)
+    except Stopped as stopped:
+        raise KeyboardInterrupt(f'saved at update {stopped.step}; the same call goes on') from None
+    return load(workdir)

@@ -1,0 +1,162 @@
+"""From arrays in memory to translations, as the README has it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mmvae
+from mmvae.analysis import figures
+from mmvae.run import check
+from mmvae.types import InputError
+
+README = Path(__file__).parent.parent / 'README.md'
+
+
+def make_arrays(count=60, seed=0):
+    """Images, vectors and classes that tell each other, of overlapping ids."""
+    rng = np.random.default_rng(seed)
+    classes = rng.integers(0, 3, count)
+    grey = np.clip(80 * classes[:, None, None] + rng.normal(40, 9, (count, 4, 6)), 0, 255)
+    return {
+        'tops': grey.astype(np.uint8), 'ids_x': np.arange(count),
+        'bottoms': grey > 100, 'ids_y': np.arange(count),
+        'classes': classes, 'ids_kind': np.arange(count),
+        'sensors': rng.normal(50 * classes[:, None], 2.0, (count, 5))[10:], 'ids_v': np.arange(10, count),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def readme(tmp_path_factory):
+    """What the README's text leaves: its names and its folder."""
+    (text,) = re.findall(r'```python\n(.*?)```', README.read_text(), re.DOTALL)
+    assert text.count('3000') == 1
+    small = "400, 'model.latent_dim': 4, 'model.hidden': 32, 'eval.iw_samples': 8"
+    folder = tmp_path_factory.mktemp('readme')
+    names = make_arrays()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(figures, 'FIGURES', {})  # test_figures draws them
+        exec(text.replace('3000', small), names)
+    return names, folder
+
+
+def test_the_readme_runs_and_gives_the_datas_own_values(readme):
+    names, folder = readme
+    assert names['z'].shape == (5, 4)
+    assert names['guesses'].shape == (5, 8, 4, 6, 1)
+    assert names['nats'].shape == (5,)
+    assert len([*(folder / 'pictures' / 'x').glob('*.png')]) == 16
+    samples = names['run'].sample(7)
+    assert samples['x'].dtype == np.uint8
+    assert samples['kind'].shape == (7,)
+    assert {*samples['kind']} <= {0, 1, 2}
+    assert samples['v'].shape == (7, 5)
+
+
+def test_it_translates_any_to_any(readme):
+    """What was made to tell each other does: classes from images, and sensors from classes."""
+    names, _ = readme
+    run, classes = names['run'], names['classes']
+    kinds = run.translate({'x': names['tops']}, to='kind', num_samples=5)
+    assert np.mean(kinds == classes[:, None]) > 0.8
+    sensors = run.translate({'kind': np.arange(3)}, to='v', num_samples=20).mean((1, 2))
+    assert sensors[0] < sensors[1] < sensors[2]
+    both = run.translate({'v': names['sensors'][:4], 'kind': classes[10:14]}, to='y')
+    assert both.shape == (4, 8, 4, 6, 1)
+
+
+def test_log_prob_is_of_each_example(readme):
+    names, _ = readme
+    run, x = names['run'], {'x': names['tops'][:6]}
+    alone = run.log_prob(x, num_samples=40)
+    assert (alone.importance_weighted >= alone.bound).all()
+    assert (alone.effective_samples >= 1).all()
+    assert (alone.effective_samples <= 40).all()
+    # A class is worth more to whoever sees the image that has it than one that it has not.
+    right = run.log_prob({'kind': names['classes'][:6]}, given=x).importance_weighted
+    wrong = run.log_prob({'kind': (names['classes'][:6] + 1) % 3}, given=x).importance_weighted
+    assert (right > wrong).all()
+
+
+def test_the_same_call_goes_on_and_a_finished_run_is_only_loaded(readme, capsys, monkeypatch):
+    names, folder = readme
+    monkeypatch.chdir(folder)
+    small = {'model.network': 'dense', 'train.num_updates': 400, 'model.latent_dim': 4,
+             'model.hidden': 32, 'eval.iw_samples': 8}  # fmt: skip
+    before = {p: p.stat().st_mtime_ns for p in Path('runs').rglob('*')}
+    run = mmvae.fit(names['data'], 'runs/mine', small)
+    assert 'is finished' in capsys.readouterr().out
+    assert {p: p.stat().st_mtime_ns for p in Path('runs').rglob('*')} == before
+    assert run.config == names['run'].config
+    with pytest.raises(InputError, match='model.latent_dim: 4 there, 5 here'):
+        mmvae.fit(names['data'], 'runs/mine', {**small, 'model.latent_dim': 5})
+
+
+@pytest.mark.parametrize(
+    ('call', 'words'),
+    [
+        (lambda run: run.translate({'x': np.zeros((2, 4, 6))}, to='x'), "to='x' given"),
+        (lambda run: run.translate({'x': np.zeros((4, 6))}, to='y'), r'allowed: \[N, 4, 6, 1\]'),
+        (lambda run: run.translate({'x': np.zeros((2, 4, 6))}, to='w'), "modality 'w' given"),
+        (lambda run: run.translate({'kind': np.array([3])}, to='x'), '3 given; allowed: .* 0 to 2'),
+        (lambda run: run.translate({'v': np.full((1, 5), np.inf)}, to='x'), 'v: inf given'),
+        (lambda run: run.sample(0), 'count=0 given'),
+        (lambda run: run.log_prob({'kind': np.zeros(2, int)}, {'kind': np.zeros(2, int)}), 'kind is in x'),
+        (lambda run: run.log_prob({'kind': np.zeros(2, int), 'v': np.zeros((3, 5))}), 'equally many'),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_refused(call, words, readme):
+    with pytest.raises(InputError, match=words):
+        call(readme[0]['run'])
+
+
+@pytest.mark.parametrize(
+    ('make', 'words'),
+    [
+        (lambda: mmvae.Data({}), 'no modality given'),
+        (lambda: mmvae.Data({'x': np.zeros((3, 2))}), 'x: ndarray given; allowed: mmvae.Image'),
+        (lambda: mmvae.Data({'x': mmvae.Image(np.zeros((9, 2)))}), r'x: .*\(9, 2\) given; .*Image'),
+        (lambda: mmvae.Data({'x': mmvae.Vector(np.full((9, 2), np.nan))}), 'x: nan in row 0'),
+        (lambda: mmvae.Data({'1x': mmvae.Vector(np.zeros((9, 2)))}), "'1x' is no name"),
+        (lambda: mmvae.Data({'x': mmvae.Vector(np.zeros((9, 2)), likelihood='gauss')}), 'likelihood='),
+        (lambda: mmvae.Data({'x': mmvae.Vector(np.zeros((9, 2))), 'y': mmvae.Label(np.zeros(8, int))}),
+         '9.*8|8.*9'),
+    ],
+)  # fmt: skip
+def test_arrays_that_cannot_be_used_are_refused(make, words):
+    with pytest.raises(InputError, match=words):
+        make()
+
+
+def test_the_table_says_who_is_seen_with_whom():
+    arrays = make_arrays()
+    data = mmvae.Data({
+        'x': mmvae.Image(arrays['tops'][:40], ids=arrays['ids_x'][:40]),
+        'v': mmvae.Vector(arrays['sensors'], ids=arrays['ids_v']),
+    }, validation=4, test=6)  # fmt: skip
+    lines = [' '.join(line.split()) for line in str(data).splitlines()]
+    # ids 0 to 39 and 10 to 59: 30 of both, of which 10 are held out.
+    assert 'x and v 20 4 6' in lines
+    assert 'x alone 10' in lines
+    assert 'v alone 20' in lines
+    (x,) = (line for line in lines if line.startswith('x 40 '))
+    assert x == 'x 40 4x6x1 uint8 ' + x.split('uint8 ')[1]
+    assert x.endswith('5 logistics (256 values) 30 4 6')
+
+
+def test_check_trains_nothing_and_says_what_training_costs(tmp_path, capsys):
+    arrays = make_arrays()
+    np.savez(tmp_path / 'v.npz', x=arrays['sensors'])
+    np.savez(tmp_path / 'kind.npz', x=arrays['classes'][10:])
+    from experiments import own
+    from mmvae.run.folder import resolve
+
+    config = own.get_config()
+    config.data.feed = 'resident'  # importing TensorFlow takes 7 s
+    check.show(resolve(config), str(tmp_path), tmp_path / 'out')
+    text = capsys.readouterr().out
+    assert 'kind and v' in text
+    assert 'an update' in text
+    assert [p.name for p in (tmp_path / 'out').iterdir()] == ['check.png']
