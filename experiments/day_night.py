@@ -1,0 +1,26 @@
+"""Photographs of places by day and by night, at the size of a CPU: section 7.5 of the thesis.
+
+python launch.py --config=experiments/day_night.py --data_dir=FOLDER_OF_day_AND_night
+
+`day_night_full.py` says how the folder is laid out, and has the thesis's sizes.
+"""
+
+from experiments import day_night_full
+
+
+def get_config():
+    config = day_night_full.get_config()
+    config.experiment = 'day_night'
+    config.model.feature_maps = 8
+    config.model.latent_dim = 64
+    config.optimizer.averaging = 0.99
+    config.train.num_updates = 2000
+    config.train.eval_every = 250
+    config.train.log_every = 25
+    config.train.patience = 0
+    config.train.batch.paired = 16
+    config.train.batch.unpaired = 16
+    config.eval.train_examples = 50
+    config.eval.iw_samples = 50
+    config.eval.iw_examples = 50
+    return config
