@@ -117,12 +117,11 @@ def _read_tfds(name: str, data_dir: str | None) -> dict[str, np.ndarray]:
 
 
 def import_tensorflow() -> Any:
-    """TensorFlow, without its notes on how it was built, and with the accelerators left to JAX."""
+    """TensorFlow, without its notes on how it was built."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # of which it would say a line
     import tensorflow as tf
 
-    tf.config.set_visible_devices([], 'GPU')
     return tf
 
 

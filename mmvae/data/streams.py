@@ -173,6 +173,7 @@ class TfdataFeed:
 
     def _gather(self, first):
         tf = import_tensorflow()
+        tf.config.set_visible_devices([], 'GPU')  # JAX's
         observed = [(s.name, m) for s in self.streams for m in s.modalities]
 
         def gather(step):  # by NumPy, which reads of a memory-mapped array these rows alone
