@@ -82,6 +82,10 @@ class Modality(NamedTuple):
             return np.asarray(x, np.float32)
         return np.float32(np.asarray(x)[..., None] == np.arange(self.num_values))
 
+    def shown_data(self, values: np.ndarray) -> np.ndarray:
+        """As `shown`, of values of the data, of which binary elements are 0 .. white."""
+        return self.shown(values / self.white if self.likelihood == 'bernoulli' else values)
+
     def scaled(self, x: Array) -> Array:
         """Values 0 .. num_values-1 as [0, 1], as pictures show them.
 

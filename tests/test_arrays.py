@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -86,6 +87,36 @@ def test_real_numbers_are_standardised_by_the_rows_that_are_trained_on():
     assert len(scalar.offset) == len(scalar.scale) == 1
 
 
+def test_real_numbers_that_32_bits_cannot_tell_are_refused():
+    noise = RNG.normal(0, 30, size=(400, 2)) * [1, 0]
+    for values in (noise + 1.7e9, np.int64(noise) + 17 * 10**11):
+        refused(
+            r'v: numbers around 1.7e\+\d+ given that differ by (29|3\d).*; subtract a constant',
+            {'v': Source(values)},
+        )
+    assert describe(noise + 1.7e9 - 1.7e9).scale[0] > 25
+    # These have no more than 32 bits, and nothing is lost; constants have nothing to lose.
+    np.testing.assert_allclose(describe(np.float32(noise + 1e5)).scale[0], 30, rtol=0.2)
+    assert describe(np.full((9, 2), 1.7e9 + 0.1)).scale == (1, 1)
+
+
+def test_whole_numbers_that_jax_would_wrap_become_real():
+    milliseconds = np.linspace(0, 17 * 10**11, 99).astype(np.int64)
+    for values in (milliseconds, -milliseconds, np.uint32(milliseconds // 1000 * 2)):
+        data = make_data({'v': Source(values)})
+        np.testing.assert_array_equal(np.asarray(jnp.asarray(data.arrays['v'])), np.float32(values))
+        assert data.modalities[0].likelihood == 'gaussian'
+    small = np.arange(300) * 1000
+    assert make_data({'v': Source(small)}).arrays['v'] is small
+
+
+@pytest.mark.parametrize('dtype', ['>i2', '>i8', '>f4', '>u2'])
+def test_numbers_of_the_other_order_of_bytes_are_brought_into_this_ones(dtype):
+    values = (np.arange(40) * 7).astype(dtype)
+    array = check_values(make_data({'v': Source(values)})).arrays['v']
+    np.testing.assert_array_equal(jnp.asarray(array), np.arange(40) * 7)
+
+
 def test_rows_of_unpaired_ids_count_in_the_standardisation():
     x = Source(np.arange(6.0), np.array([0, 1, 2, 7, 8, 9]))
     data = make_data({'x': x, 'y': Source(np.arange(3), np.array([0, 1, 2]))})
@@ -118,6 +149,8 @@ def test_numbers_and_text_name_the_same_ids():
     assert data.labels['kind'].tolist() == [-1, 5, -1, -1]  # in the order of the text
     data = make_data({'x': x})
     assert data.id_names.tolist() == [1, 2, 3, 10]
+    objects = make_data({'y': y._replace(ids=y.ids.astype(object))})  # as pandas has text
+    assert objects.id_names.tolist() == ['1', '10', '2', '3']
 
 
 def test_without_ids_rows_of_one_number_belong_together(caplog):
@@ -185,7 +218,22 @@ def test_labels_that_cannot_be_used_are_refused(label, message):
     assert data.labels['kind'].tolist() == [1, -1, 0, 1]
 
 
-@pytest.mark.parametrize('ids', [np.arange(3.0), np.arange(8).reshape(4, 2), np.array([True] * 4)])
+def test_ids_too_large_are_refused():
+    ids = np.arange(4, dtype=np.uint64) + np.uint64(2**64 - 9)
+    refused(f'x: id {2**64 - 6} given; allowed: .* below', {'x': Source(np.arange(4), ids)})
+
+
+@pytest.mark.parametrize('name', ['source', 'target', 'diversity', 'sharpness'])
+def test_a_label_is_not_called_like_a_column_of_translation_json(name):
+    labels = {name: Source(np.arange(4))}
+    refused(f'{name!r} is no name for a modality or a label', {'x': Source(np.arange(4))}, labels)
+    assert make_data({name: Source(np.arange(4))}).modalities[0].name == name
+
+
+@pytest.mark.parametrize(
+    'ids',
+    [np.arange(3.0), np.arange(8).reshape(4, 2), np.array([True] * 4), np.array([1, 'a', 2, 'b'], object)],
+)  # fmt: skip
 def test_ids_that_are_neither_numbers_nor_text_are_refused(ids):
     refused('x: id is .*; wanted whole numbers or text', {'x': Source(np.arange(4), ids)})
 
@@ -217,7 +265,7 @@ def test_one_string_says_what_is_known_of_the_modalities():
     ('day: size=4x4 size=4x4', 'size comes twice'),
     ('day: likelihood=normal', 'allowed: bernoulli, categorical, logistic, gaussian'),
     ('day: channels=rgb', 'allowed: grey or colour'),
-    ('day: values=1', 'values is 1; allowed: a whole number from 2'),
+    ('day: values=1', "values is '1'; allowed: a whole number from 2"),
     ('day: values=99999', 'allowed: a whole number from 2 to 65536'),
     ('day: components=100', 'allowed: a whole number from 1 to 99'),
     ('day: network=rnn', 'allowed: dense or conv'),

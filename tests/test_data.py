@@ -10,9 +10,17 @@ import pytest
 from mmvae import data as data_sets
 from mmvae.config import BatchConfig
 from mmvae.data import files, mnist, streams
+from mmvae.data.arrays import Source, make_data
 from mmvae.data.checks import check_values
 from mmvae.data.dataset import DataSet, assign_streams, count
-from mmvae.data.streams import ResidentFeed, Stream, TfdataFeed, initial_rows, make_streams
+from mmvae.data.streams import (
+    ResidentFeed,
+    Stream,
+    TfdataFeed,
+    initial_pixels,
+    initial_rows,
+    make_streams,
+)
 from mmvae.types import InputError, Modality
 from tests import small
 
@@ -131,6 +139,19 @@ def test_a_stream_is_named_by_what_it_observes_and_sized_by_that_name():
         data_sets.check_counts(small.make_config().data, BatchConfig(4, 6, 'w+x=2'), data)
     with pytest.raises(InputError, match='trains on none'):
         make_streams(data, BatchConfig(0, 0), seed=0)
+
+
+def test_vectors_of_few_different_values_can_be_initialised_from():
+    """One-hot vectors of 3 classes, of which there are no more; images differ."""
+    values = np.eye(3, dtype=np.uint8)[np.arange(60) % 3]
+    config = small.make_config()
+    data = make_data({'v': Source(values)})
+    assert data.modalities[0].likelihood == 'bernoulli'
+    assert len(initial_pixels(config, data)['v']) > 40
+    for same in (make_data({'v': Source(values[:1].repeat(60, 0))}),
+                 make_data({'v': Source(values.reshape(-1, 1, 3, 1) * 255)})):  # fmt: skip
+        with pytest.raises(InputError, match='give more data'):
+            initial_pixels(config, same)
 
 
 def test_initialisation_reads_the_first_pairs_then_other_examples():

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from mmvae.analysis import figures, panels
 from mmvae.evaluate import examples_of
-from mmvae.model import autoregressive
+from mmvae.model import autoregressive, vae
 from mmvae.model.distributions import kl
 from mmvae.types import Modality
 from tests import small
@@ -99,17 +99,23 @@ def test_completions_keep_the_upper_half_and_differ_below(config):
 def test_completions_are_pictures_of_the_candidates_that_have_the_weight(monkeypatch):
     model, params, x = small.make_model(config=small.DENSE)
     seen = {n: a[:5] for n, a in x.items()}
-    chosen = []
+    chosen, pictured = [], []
+
+    def pictures(model, params, z, key, names=None):
+        pictured.append(names)
+        return vae.pictures(model, params, z, key, names)
 
     def all_weight_on_the_third(model, params, name, x, known, candidates):
         chosen.append(candidates[2])
         return jnp.full((5, len(candidates)), -jnp.inf).at[:, 2].set(0.0)
 
     monkeypatch.setattr(figures, '_log_likelihoods', all_weight_on_the_third)
+    monkeypatch.setattr(figures, 'pictures', pictures)
     drawn = figures.completions(model, params, seen, jax.random.key(0), num_samples=2)
     mean = model.apply({'params': params}, chosen[0], method='decode')['x'].mean
     columns, effective, _ = drawn['x']
     assert effective == 1
+    assert pictured == [['x'], ['x'], ['y'], ['y']]  # of one, the other is not drawn
     for column in columns[2:]:
         np.testing.assert_allclose(column['x'][:, 2:], np.stack([mean[2:]] * 5), rtol=1e-5)
 

@@ -1,13 +1,22 @@
+import json
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import mmvae
+from experiments import own
 from mmvae import data as data_sets
+from mmvae.analysis import figures
+from mmvae.config import override
 from mmvae.data.arrays import Spec, make_data
 from mmvae.data.dataset import count
 from mmvae.data.folder import read_folder
+from mmvae.quantities import find
+from mmvae.run import folder as run_folder
+from mmvae.run import measure
+from mmvae.system.metrics import read_metrics
 from mmvae.types import InputError
 from tests import small
 
@@ -134,6 +143,38 @@ def test_the_loader_reads_a_folder_by_its_options(tmp_path):
         data_sets.load(config, None)
     with pytest.raises(InputError, match='cut.png: neither PNG nor JPEG inside'):
         data_sets.load(small.make_data_config('own'), str(tmp_path / 'mine'))
+
+
+@pytest.mark.parametrize(
+    ('feed', 'others'),
+    [('resident', ()), pytest.param('tfdata', ('kind', 'sensor'), marks=pytest.mark.slow)],
+)
+def test_a_folder_is_trained_on_measured_and_used(feed, others, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, 'FIGURES', {})  # test_figures draws them
+    make_folder(tmp_path / 'mine')
+    for name in {'kind', 'sensor'}.difference(others):
+        (tmp_path / 'mine' / f'{name}.npz').unlink()
+    fields = {
+        'data.modalities': 'picture: size=4x6', 'data.feed': feed, 'model.hidden': 16, 'model.latent_dim': 2,
+        'model.flow_steps': 0, 'train.num_updates': 30, 'train.eval_every': 30, 'train.log_every': 1,
+        'eval.iw_samples': 2, 'eval.iw_chunk': 2, 'objective.name': 'joint' if others else 'single',
+    }  # fmt: skip
+    config = run_folder.resolve(override(own.get_config().to_dict(), fields))
+    workdir, place = tmp_path / 'run', str(tmp_path / 'mine')
+    data = run_folder.prepare(config, workdir, place)
+    assert isinstance(data.arrays['picture'], np.memmap)
+    measure.train(config, workdir, data, place)
+    losses = [row['loss'] for row in read_metrics(workdir / 'metrics.jsonl', 'updates')]
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])
+    results = json.loads((workdir / 'results.json').read_text())
+    assert results['updates'] == 30
+    assert find(results['test'], kind='bound', of='picture', posterior='picture')['n'] == 2
+    run = mmvae.load(workdir)
+    pictures = run.sample(3)['picture']
+    assert (pictures.shape, pictures.dtype) == ((3, 4, 6, 3), np.uint8)
+    if others:
+        assert find(results['test'], kind='translation', of='kind', given='picture')['n'] == 2
+        assert run.translate({'kind': np.arange(3)}, to='picture').shape == (3, 8, 4, 6, 3)
 
 
 @pytest.mark.parametrize(('options', 'message'), [

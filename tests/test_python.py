@@ -5,11 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import mmvae
+from mmvae import data as data_sets
 from mmvae.analysis import figures
+from mmvae.model.vae import MultimodalVAE
 from mmvae.run import check
-from mmvae.types import InputError
+from mmvae.run.load import TrainedModel
+from mmvae.system import parallel
+from mmvae.types import InputError, Modality
+from tests import small
 
 README = Path(__file__).parent.parent / 'README.md'
 
@@ -121,6 +127,18 @@ def test_what_cannot_be_used_is_refused(call, words, readme):
         (lambda: mmvae.Data({'x': mmvae.Vector(np.full((9, 2), np.nan))}), 'x: nan in row 0'),
         (lambda: mmvae.Data({'1x': mmvae.Vector(np.zeros((9, 2)))}), "'1x' is no name"),
         (lambda: mmvae.Data({'x': mmvae.Vector(np.zeros((9, 2)), likelihood='gauss')}), 'likelihood='),
+        (lambda: mmvae.Data({'x': mmvae.Image(np.zeros((9, 2, 2)), components=-1)}), 'components=-1 given'),
+        (lambda: mmvae.Data({'x': mmvae.Image(np.zeros((9, 2, 2)), components=2.5)}), 'components=2.5 given'),
+        (lambda: mmvae.Data({'x': mmvae.Label(np.zeros(9, int), num_values=-5)}), 'x: num_values=-5 given'),
+        (lambda: mmvae.Data({'x': mmvae.Label(np.zeros(9, int), num_values=1)}), 'whole number from 2'),
+        (lambda: mmvae.Data({'x': mmvae.Image(np.zeros((9, 2, 2)), network='rnn')}), 'dense or conv'),
+        (lambda: mmvae.Data([mmvae.Label(np.zeros(9, int))]), 'allowed: a dict'),
+        (lambda: mmvae.Data({'x': mmvae.Label(np.zeros(9, int))}, ['kind']), 'allowed: a dict'),
+        (lambda: mmvae.Data({3: mmvae.Label(np.zeros(9, int))}), '3 is no name'),
+        (lambda: mmvae.Data({'x': mmvae.Vector([[1.0], [1.0, 2.0]])}), 'x: no array can be made'),
+        (lambda: mmvae.Data({'x': mmvae.Label([1, 2], ids=[[1], [1, 2]])}), 'x: ids: no array'),
+        (lambda: mmvae.Data({'x': mmvae.Label(np.zeros(9, int))}, validation=-3), 'validation=-3 given'),
+        (lambda: mmvae.Data({'x': mmvae.Label(np.zeros(9, int))}, test='1'), "test='1' given; allowed: a sha"),
         (lambda: mmvae.Data({'x': mmvae.Vector(np.zeros((9, 2))), 'y': mmvae.Label(np.zeros(8, int))}),
          '9.*8|8.*9'),
     ],
@@ -128,6 +146,63 @@ def test_what_cannot_be_used_is_refused(call, words, readme):
 def test_arrays_that_cannot_be_used_are_refused(make, words):
     with pytest.raises(InputError, match=words):
         make()
+
+
+@pytest.mark.parametrize(
+    'fields', [{'data.validation': 0.4}, {'data.test': 3}, {'data.name': 'own'}]
+)
+def test_what_the_data_say_is_no_field_of_fit(fields, tmp_path):
+    data = mmvae.Data({'kind': mmvae.Label(np.arange(30) % 3)}, validation=5)
+    with pytest.raises(InputError, match=r'mmvae.Data\(..., validation=..., test=...\) says'):
+        mmvae.fit(data, tmp_path / 'run', fields)
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_run_of_arrays_in_memory_says_what_can_be_done_with_it():
+    with pytest.raises(
+        InputError, match="mmvae.load gives its model.* data.name='own' makes a run"
+    ):
+        data_sets.load(small.make_data_config('memory'), None)
+
+
+def make_run(modality):
+    """Without parameters, which take a while to initialise."""
+    return TrainedModel(MultimodalVAE((modality,), small.DENSE, joint_posterior=False), None, None)
+
+
+def test_a_model_takes_what_it_was_trained_on():
+    """Real numbers in [0, 1] are shares of what is white, and drawn."""
+    run, shape = make_run(Modality('x', (4, 6, 1), white=1)), (3, 4, 6)
+    seen = run._observed({'x': np.full(shape, 0.25)}, 0)['x']
+    assert {*np.unique(seen)} == {0, 1}
+    assert 0.1 < seen.mean() < 0.4
+    for dtype in (float, bool, '>i2', np.int64):
+        assert (run._observed({'x': np.ones(shape, dtype)}, 0)['x'] == 1).all()
+    for value in (1.5, -0.5, np.nan):
+        with pytest.raises(InputError, match='modality x: .* given'):
+            run.encode({'x': np.full(shape, value)})
+
+
+def test_large_whole_numbers_do_not_wrap_in_a_model():
+    run = make_run(Modality('v', (2,), 'gaussian', 0, offset=(8e11,), scale=(4e11,)))
+    values = np.array([[17 * 10**11, 0]])
+    np.testing.assert_array_equal(run._observed({'v': values}, 0)['v'], np.float32(values))
+
+
+def test_images_of_two_channels_are_saved_as_their_mean(tmp_path):
+    run = make_run(Modality('x', (1, 2, 2), 'logistic', 256, components=2))
+    run.save_png(tmp_path, {'x': np.uint8([[[[0, 100], [255, 255]]]])})
+    picture = Image.open(tmp_path / 'x' / '0000.png')
+    assert picture.mode == 'L'
+    np.testing.assert_array_equal(np.asarray(picture), [[50, 255]])
+
+
+def test_check_refuses_minibatches_that_the_devices_do_not_divide(tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, 'device_count', lambda: 2)
+    with pytest.raises(
+        InputError, match='train.batch.paired: 3 given; allowed: multiples of the 2'
+    ):
+        check.show(small.make_config(train__batch__paired=3), None, tmp_path)
 
 
 def test_the_table_says_who_is_seen_with_whom():

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments import base, mnist5k
@@ -151,6 +152,17 @@ def test_what_only_the_data_can_tell_is_refused_before_anything_is_written(tmp_p
     with pytest.raises(InputError, match='sweep point data.num_pairs=4001: .*at most'):
         prepare('data.num_pairs=0,4001', tmp_path / 'sweep')
     assert not (tmp_path / 'sweep').exists()
+
+
+def test_few_examples_of_many_modalities_are_refused_only_where_their_runs_would_be(tmp_path):
+    for name in ('x', 'y', 'w'):
+        np.savez(tmp_path / f'{name}.npz', x=np.arange(4) % 2)
+    tree = base.get_config('own').to_dict()
+    tree['data'].update(num_pairs=None, test=1, validation=1, feed='resident')
+    points = sweeps.parse_grid('data.unpaired=rest,all;seed=0,1')
+    assert len(sweeps.prepare(tree, points, tmp_path / 'sweep', str(tmp_path))[0]) == 4
+    with pytest.raises(InputError, match='sweep point data.num_pairs=3: .*at most .* examples, 2'):
+        sweeps.prepare(tree, [{'data.num_pairs': 3}], tmp_path / 'sweep', str(tmp_path))
 
 
 def test_the_folder_of_something_else_is_refused(tmp_path):

@@ -219,7 +219,7 @@ def completions(
                 draw = autoregressive.prepare(network, its_params, z, noise_keys, seen[name], known)
                 image = autoregressive.sample(network, its_params, draw).images
             else:
-                image = pictures(model, params, z, draw_key)[name]
+                image = pictures(model, params, z, draw_key, [name])[name]
             shown.append({name: np.where(known, whole, modality.shown(image))})
         weights = jax.nn.softmax(log_weights)
         effective = float(jnp.mean(1 / jnp.sum(weights**2, axis=1)))
@@ -273,11 +273,7 @@ def draw_data(data: DataSet, path: Path, count: int = 6) -> None:
         chosen = np.sort(rng.permutation(size)[:count])
         if not len(chosen):
             continue
-        seen = {}
-        for m in data.modalities:
-            if m.name in rows:
-                values = jnp.asarray(data.arrays[m.name][rows[m.name][chosen]], jnp.float32)
-                seen[m.name] = m.shown(values / m.white if m.likelihood == 'bernoulli' else values)
+        seen = {name: data.shown(name, row[chosen]) for name, row in rows.items()}
         pictures[f'{title},\n{len(chosen)} of {size:,}'] = grid(data.modalities, [seen])
     save(path, [Panel(*panel) for panel in pictures.items()])
 

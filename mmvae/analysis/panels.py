@@ -82,14 +82,20 @@ def level(pictures: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
     return [np.concatenate(list(_white(r, bottom=height - r.shape[1]))) for r in rows]
 
 
-def _cells(modality: Modality, a: np.ndarray) -> np.ndarray:
-    """[N, ...] as [N, H, W, 1 or 3]: the pixels of images, a cell for each element of others.
+def pixels(a: np.ndarray) -> np.ndarray:
+    """Images, [N, H, W, C], as [N, H, W, 1 or 3] in [0, 1].
 
-    The channels of an image that is neither grey nor red, green and blue are shown by their mean.
+    The channels of one that is neither grey nor red, green and blue are shown by their mean.
     """
     a = np.clip(a, 0, 1)
+    return a if a.shape[3] in (1, 3) else a.mean(3, keepdims=True)
+
+
+def _cells(modality: Modality, a: np.ndarray) -> np.ndarray:
+    """[N, ...] as [N, H, W, 1 or 3]: the pixels of images, a cell for each element of others."""
     if modality.is_image:
-        return a if a.shape[3] in (1, 3) else a.mean(3, keepdims=True)
+        return pixels(a)
+    a = np.clip(a, 0, 1)
     from matplotlib import colormaps
 
     n = math.prod(a.shape[1:])

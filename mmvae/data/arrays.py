@@ -10,7 +10,7 @@ import numpy as np
 
 from mmvae.config import nearest, require
 from mmvae.data import checks
-from mmvae.data.checks import NAME, blocks, check_name
+from mmvae.data.checks import NAME, RESERVED_LABELS, blocks, check_name, first_unlike
 from mmvae.data.dataset import DataSet
 from mmvae.data.pairing import number_ids, pair
 from mmvae.types import InputError, Modality
@@ -60,8 +60,8 @@ class Source(NamedTuple):
     where: str = ''
 
 
-# Key -> the values it takes as text, and what they mean.
-_KEYS = {
+# Key -> the values it takes as text, what they mean, and what is allowed.
+KEYS = {
     'size': (r'[1-9]\d{0,3}x[1-9]\d{0,3}', lambda t: tuple(map(int, t.split('x'))), 'HEIGHTxWIDTH'),
     'channels': ('grey|colour', lambda t: {'grey': 1, 'colour': 3}[t], 'grey or colour'),
     'likelihood': ('|'.join(LIKELIHOODS), str, ', '.join(LIKELIHOODS)),
@@ -69,6 +69,12 @@ _KEYS = {
     'components': (r'[1-9]\d?', int, 'a whole number from 1 to 99'),
     'network': ('dense|conv', str, 'dense or conv'),
 }  # fmt: skip
+
+
+def allows(key: str, text: str) -> bool:
+    """Whether a key of KEYS takes this value."""
+    is_one = re.fullmatch(KEYS[key][0], text, re.ASCII)
+    return bool(is_one) and (key != 'values' or 1 < int(text) <= _MOST_VALUES)
 
 
 def parse_specs(text: str) -> dict[str, Spec]:
@@ -90,13 +96,11 @@ def parse_specs(text: str) -> dict[str, Spec]:
         values = {}
         for field in fields.split():
             key, _, value = field.partition('=')
-            check(key in _KEYS, f'{key!r} is unknown', nearest(key, _KEYS))
+            check(key in KEYS, f'{key!r} is unknown', nearest(key, KEYS))
             check(key not in values, f'{key} comes twice', 'each key once')
-            pattern, convert, allowed = _KEYS[key]
-            check(re.fullmatch(pattern, value, re.ASCII), f'{key} is {value!r}', allowed)
+            _, convert, allowed = KEYS[key]
+            check(allows(key, value), f'{key} is {value!r}', allowed)
             values[key] = convert(value)
-        number = values.get('values', 2)
-        check(1 < number <= _MOST_VALUES, f'values is {number}', _KEYS['values'][2])
         specs[name] = Spec(**values)
     return specs
 
@@ -118,6 +122,8 @@ def make_data(
     """
     for name, source in {**sources, **(labels or {})}.items():
         check_name(name, source.where or name)
+    for name, source in (labels or {}).items():
+        check_name(name, source.where or name, RESERVED_LABELS)
     arrays = {name: _check_values(name, source) for name, source in sources.items()}
     ids, id_names = number_ids(_ids(sources))
     splits, streams = pair(ids, validation, test, num_pairs, unpaired, seed)
@@ -187,14 +193,18 @@ def _check_values(name: str, source: Source) -> np.ndarray:
     if not values.size or not values.ndim:
         raise InputError(f'{where}: an array of shape {values.shape} given; allowed: [N, ...]')
     if values.dtype.kind == 'f':
-        for number, block in enumerate(blocks(values)):
-            if not np.isfinite(block).all():
-                place = tuple(np.argwhere(~np.isfinite(block))[0])
-                row = number * len(next(blocks(values))) + place[0]
-                raise InputError(f'{where}: {block[place]} in row {row}; allowed: finite numbers')
+        if bad := first_unlike(np.isfinite, values):
+            raise InputError(f'{where}: {bad[1]} in row {bad[0]}; allowed: finite numbers')
     elif values.ndim == 3:
         values = values[..., None]
-    return values.view(np.uint8) if values.dtype.kind == 'b' else values
+    if values.dtype.kind == 'b':
+        return values.view(np.uint8)
+    values = values.astype(values.dtype.newbyteorder('='), copy=False)
+    if values.dtype.kind in 'iu' and not np.can_cast(values.dtype, np.int32):
+        low, high = _range(values)
+        if low < -(2**31) or high >= 2**31:  # JAX would wrap them
+            return values.astype(np.float64)
+    return values
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
@@ -203,7 +213,11 @@ def _range(values: np.ndarray) -> tuple[float, float]:
 
 
 def _standardised(data: DataSet, modality: Modality) -> Modality:
-    """Real numbers with the mean and deviation, along the last axis, of their training rows."""
+    """Real numbers with the mean and deviation, along the last axis, of their training rows.
+
+    Raises:
+      InputError: as numbers of 32 bits, which the model has, they would lose how they differ.
+    """
     if modality.likelihood != 'gaussian':
         return modality
     values, rows = data.arrays[modality.name], data.training_rows(modality.name)
@@ -218,6 +232,15 @@ def _standardised(data: DataSet, modality: Modality) -> Modality:
 
     offset = mean(lambda v: v)
     deviation = np.sqrt(mean(lambda v: (v - offset) ** 2))
+    lost = np.sqrt(mean(lambda v: (v - np.float32(v)) ** 2))
+    is_lost = (lost > 0.01 * deviation) & (deviation > 1e-12 * np.abs(offset))
+    if is_lost.any():
+        place = int(np.argmax(is_lost))
+        raise InputError(
+            f'modality {modality.name}: numbers around {offset[place]:.6g} given that differ by '
+            f'{deviation[place]:.3g}, which the 32 bits of the model cannot tell; subtract a '
+            'constant from them first'
+        )
     constant = deviation <= 1e-7 * np.abs(offset)  # but for the rounding of float32
     scale = np.where(constant | (deviation == 0), 1.0, deviation)
     return modality._replace(offset=(*offset.tolist(),), scale=(*scale.tolist(),))
@@ -251,12 +274,18 @@ def _ids(sources: Mapping[str, Source]) -> dict[str, np.ndarray]:
 
 def _check_ids(name: str, source: Source) -> np.ndarray:
     ids, where = np.asarray(source.ids), source.where or name
+    if ids.dtype.kind == 'O' and all(isinstance(i, str) for i in ids.flat):  # of pandas
+        ids = ids.astype(str)
     if ids.dtype.kind == 'S':
         ids = np.char.decode(ids, 'utf-8', 'backslashreplace')
     if ids.dtype.kind not in 'iuU' or ids.shape != (len(source.values),):
         raise InputError(
             f'{where}: id is {ids.dtype} of shape {ids.shape}; wanted whole numbers or text, '
             f'one for each of {len(source.values)} rows'
+        )
+    if ids.dtype.kind == 'u' and ids.max(initial=0) >= 2**63:
+        raise InputError(
+            f'{where}: id {ids.max()} given; allowed: whole numbers below 2^63, or text'
         )
     return ids if ids.dtype.kind == 'U' else ids.astype(np.int64)
 

@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,15 +13,16 @@ from mmvae.types import InputError, Modality
 NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]{0,49}', re.ASCII)
 # They name other things where modalities are named: in metrics, results and folders.
 RESERVED = ('paired', 'joint', 'prior', 'labels', 'loss')
+RESERVED_LABELS = ('source', 'target', 'diversity', 'sharpness')  # columns beside those of labels
 BLOCK = 2**22  # numbers of a large array that are looked at together, so that none is copied whole
 
 
-def check_name(name: str, where: str) -> None:
+def check_name(name: Any, where: Any, reserved: Sequence[str] = RESERVED) -> None:
     """Raises an `InputError` where a modality or label cannot be called so."""
-    if not NAME.fullmatch(name) or name in RESERVED:
+    if not (isinstance(name, str) and NAME.fullmatch(name)) or name in reserved:
         raise InputError(
             f'{where}: {name!r} is no name for a modality or a label: it has at most 50 letters, '
-            f'digits and _, begins with a letter, and is none of {", ".join(RESERVED)}; rename it'
+            f'digits and _, begins with a letter, and is none of {", ".join(reserved)}; rename it'
         )
 
 
@@ -28,6 +30,20 @@ def blocks(values: np.ndarray) -> Iterator[np.ndarray]:
     """Consecutive rows of an array."""
     size = max(1, BLOCK // max(1, math.prod(values.shape[1:])))
     return (values[start : start + size] for start in range(0, len(values), size))
+
+
+def first_unlike(
+    allowed: Callable[[np.ndarray], np.ndarray], values: np.ndarray
+) -> tuple[int, Any] | None:
+    """The row and value of the first element that is not allowed; None where all are."""
+    row = 0
+    for block in blocks(values):
+        ok = allowed(block)
+        if not ok.all():
+            place = tuple(np.argwhere(~ok)[0])
+            return row + int(place[0]), block[place]
+        row += len(block)
+    return None
 
 
 def check_values(data: DataSet) -> DataSet:
@@ -63,27 +79,24 @@ def _check_array(modality: Modality, data: DataSet) -> None:
         )
     if len(values) != len(data.ids[name]):
         raise InputError(f'modality {name}: {len(values)} rows, {len(data.ids[name])} ids')
-    most = 0
-    for number, block in enumerate(blocks(values)):
+
+    def is_allowed(block):
         if is_real:
-            ok = np.abs(block) <= np.finfo(np.float32).max
-        elif block.dtype == np.uint8 and greatest >= 255:
-            ok = np.True_
-        else:
-            ok = (
-                (block >= 0)
-                & (block <= greatest)
-                & (block % 1 == 0 if block.dtype.kind == 'f' and not is_share else True)
-            )
-        if not ok.all():
-            place = tuple(np.argwhere(~ok)[0])
-            row = number * len(next(blocks(values))) + int(place[0])
-            raise InputError(
-                f'modality {name}: {block[place]} given in row {row} ({_whereabouts(data, name, row)}); '
-                f'allowed: {allowed}'
-            )
-        most = max(most, block.max(initial=0))
-    if modality.likelihood == 'bernoulli' and modality.white > 1 == most:
+            return np.abs(block) <= np.finfo(np.float32).max
+        if block.dtype == np.uint8 and greatest >= 255:
+            return np.True_
+        is_whole = block % 1 == 0 if block.dtype.kind == 'f' and not is_share else True
+        return (block >= 0) & (block <= greatest) & is_whole
+
+    if bad := first_unlike(is_allowed, values):
+        row, value = bad
+        raise InputError(
+            f'modality {name}: {value} given in row {row} ({_whereabouts(data, name, row)}); '
+            f'allowed: {allowed}'
+        )
+    if modality.likelihood != 'bernoulli' or modality.white == 1:
+        return
+    if max(block.max(initial=0) for block in blocks(values)) == 1:
         raise InputError(
             f'modality {name}: no value above 1 given; allowed: grey levels from 0 to {greatest}, '
             f'which are drawn as binary elements; multiply elements of 0 and 1 by {greatest}'

@@ -47,8 +47,7 @@ class DataSet(NamedTuple):
     def shown(self, modality: str, rows: np.ndarray) -> np.ndarray:
         """Some rows of a modality's array as pictures have them: `Modality.shown`."""
         (of,) = (m for m in self.modalities if m.name == modality)
-        values = self.arrays[modality][rows]
-        return of.shown(values / of.white if of.likelihood == 'bernoulli' else values)
+        return of.shown_data(self.arrays[modality][rows])
 
     def training_rows(self, modality: str) -> np.ndarray:
         """Every row of a modality's array that is of the training part, once, in order."""

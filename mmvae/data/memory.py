@@ -1,13 +1,14 @@
 """Arrays in memory as a data set: `mmvae.Data`, `mmvae.Image`, `mmvae.Vector` and `mmvae.Label`."""
 
 import dataclasses
+import numbers
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 from mmvae.config import DataConfig
-from mmvae.data.arrays import LIKELIHOODS, Source, Spec, make_data
+from mmvae.data.arrays import KEYS, Source, Spec, allows, make_data
 from mmvae.data.checks import check_values
 from mmvae.data.dataset import DataSet
 from mmvae.data.describe import describe
@@ -24,7 +25,10 @@ class Options:
 def load_memory(config: DataConfig, data_dir: str | None) -> DataSet:
     """Raises an `InputError`: nobody but the one who has them can give the arrays."""
     raise InputError(
-        f'data.name: {config.name!r}: this run was made of arrays in memory; call mmvae.fit with them'
+        f'data.name: {config.name!r}: the arrays of this run are in the memory of who called mmvae.fit, '
+        'and no mode can read them. From Python, mmvae.load gives its model, which encodes, translates, '
+        "samples and measures; of the same arrays as NAME.npz in a folder, data.name='own' makes a "
+        'run that has all modes'
     )
 
 
@@ -56,22 +60,32 @@ class _Array:
         """What `make_data` takes.
 
         Raises:
-          InputError: the values have another rank, or the likelihood is unknown.
+          InputError: the values have another rank, or something that is said is not allowed.
         """
-        values = np.asanyarray(self.values)
+        values, ids = _array(name, self.values), None
+        if self.ids is not None:
+            ids = _array(f'{name}: ids', self.ids)
         if values.ndim not in self.ranks:
             raise InputError(
                 f'{name}: an array of shape {values.shape} given; allowed of '
                 f'{type(self).__name__}: {" or ".join(self.ranks.values())}'
             )
-        if self.likelihood not in ('', *LIKELIHOODS):
-            allowed = ', '.join(LIKELIHOODS)
-            raise InputError(f'{name}: likelihood={self.likelihood!r} given; allowed: {allowed}')
         spec = Spec(
             likelihood=self.likelihood, values=self.num_values, components=self.components,
             network=self.network,
         )  # fmt: skip
-        return Source(values, None if self.ids is None else np.asarray(self.ids), spec)
+        for key, value in spec._asdict().items():
+            if value and not allows(key, str(value)):
+                said = f'{"num_values" if key == "values" else key}={value!r}'
+                raise InputError(f'{name}: {said} given; allowed: {KEYS[key][2]}')
+        return Source(values, ids, spec)
+
+
+def _array(where: Any, values: Any) -> np.ndarray:
+    try:
+        return np.asanyarray(values)
+    except ValueError as error:  # lists of different lengths
+        raise InputError(f'{where}: no array can be made of what is given ({error})') from error
 
 
 class Image(_Array):
@@ -124,6 +138,10 @@ class Data:
         Raises:
           InputError: values or ids cannot be used; it names the modality, and what is allowed.
         """
+        if not (isinstance(modalities, Mapping) and isinstance(labels or {}, Mapping)):
+            raise InputError(
+                "mmvae.Data: allowed: a dict, as {'x': mmvae.Image(...)}, likewise labels"
+            )
         if not modalities:
             raise InputError('mmvae.Data: no modality given; allowed: one or more')
         for name, array in {**modalities, **(labels or {})}.items():
@@ -135,6 +153,11 @@ class Data:
         self._modalities = {name: a.source(name) for name, a in modalities.items()}
         self._labels = {name: a.source(name) for name, a in (labels or {}).items()}
         self.held_out = {'validation': validation, 'test': test}
+        for field in dataclasses.fields(Options):
+            value, metadata = self.held_out[field.name], field.metadata
+            if not (isinstance(value, numbers.Real) and metadata['ok'](float(value))):
+                raise InputError(f'{field.name}={value!r} given; allowed: {metadata["allowed"]}')
+            self.held_out[field.name] = float(value)
         self._data = self.data_set()
 
     def data_set(

@@ -115,8 +115,8 @@ def initial_pixels(config: Config, data: DataSet) -> dict[str, np.ndarray]:
     for modality in data.modalities:
         values = pixels[modality.name]
         different = len(np.unique(values.reshape(len(values), -1), axis=0))
-        # A label need have no more than two values.
-        least = 2 if modality.num_values and modality.elements == 1 else LEAST_EXAMPLES
+        # Classes, and vectors of them, need have no more than two values.
+        least = 2 if modality.num_values and not modality.is_image else LEAST_EXAMPLES
         if different < least:
             raise InputError(
                 f'training examples of {modality.name}: {different} different ones are there to '

@@ -21,7 +21,9 @@ _TIMED = 5  # updates
 
 
 def show(config: Config, data_dir: str | None = None, out: Path | None = None) -> None:
-    """Reads the data, prints what is in them and draws some; trains and keeps nothing.
+    """Reads the data, prints what is in them and draws some; trains nothing.
+
+    It writes check.png, and of a folder of images the cache that training reads too.
 
     Args:
       out: the folder of check.png; default runs/EXPERIMENT-check.
@@ -29,6 +31,7 @@ def show(config: Config, data_dir: str | None = None, out: Path | None = None) -
     Raises:
       InputError: something in the data or the config cannot be used.
     """
+    parallel.check_batches(config.train.batch)
     data = data_sets.load(config.data, data_dir)
     folder.check_data(config, data)
     print(f'{describe(data)}\n\n{cost(config, data)}')

@@ -1,5 +1,6 @@
 """Training from Python, on arrays in memory."""
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +38,11 @@ def fit(data: Data, workdir: str | Path, fields: Mapping[str, Any] | None = None
     tree['experiment'] = name[:100] if name[:1].isalpha() else f'run_{name}'[:100]
     tree['data'].update(name='memory', num_pairs=None, unpaired='all', **data.held_out)
     config = folder.resolve(configs.override(tree, fields or {}))
+    if (config.data.name, dataclasses.asdict(config.data.options)) != ('memory', data.held_out):
+        raise InputError(
+            'fields: data.name, data.validation or data.test given; allowed: other fields. '
+            'mmvae.Data(..., validation=..., test=...) says how many ids are kept from training'
+        )
     rows = data.data_set(config.data.num_pairs, config.data.unpaired, config.data.seed)
     data_set = folder.prepare(config, workdir, None, data=rows)
     try:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mmvae import evaluate, keys
+from mmvae.analysis import panels
 from mmvae.config import Config
 from mmvae.model.likelihoods import Likelihood
 from mmvae.model.vae import MultimodalVAE, Posterior, observe, pictures
@@ -24,9 +25,11 @@ Values = Mapping[str, np.ndarray]  # modality -> [N, *shape], in the data's valu
 class TrainedModel:
     """The model of a run, its best parameters and its config, which it unpacks as.
 
-    Values go in as the data have them: whole numbers, True and False, real numbers, classes. Of
-    binary modalities, 0 and 1 are taken as they are, and grey levels above 1 drawn as binary
-    elements, by the noise of `seed`.
+    Values go in and come out as the data have them: whole numbers, real numbers, classes. Of binary
+    modalities, 0 and 1 (or True and False) are taken as they are; grey levels above 1, or shares
+    in [0, 1] where the data have no more, are drawn as binary elements, by the noise of `seed`. What
+    comes out of these are means: grey levels where the data have those, otherwise the probability
+    of a 1, in [0, 1].
     """
 
     model: MultimodalVAE
@@ -118,7 +121,8 @@ class TrainedModel:
         """Writes images as NAME/0000.png, ... to a folder, and what is no image as NAME.npz.
 
         Args:
-          values: as `sample` and, of one modality, `translate` give them: name -> [N, *shape].
+          values: name -> [N, *shape], as `sample` gives them; of what `translate` gives, one of the
+            translations of each example, as {'y': guesses[:, 0]}.
         """
         from PIL import Image
 
@@ -131,13 +135,9 @@ class TrainedModel:
                     np.savez_compressed(partial, x=examples)
                 continue
             (place / name).mkdir(exist_ok=True)
-            seen = jnp.asarray(examples, jnp.float32)
-            if modality.likelihood == 'bernoulli':
-                seen /= modality.white
-            for number, picture in enumerate(np.asarray(modality.scaled(seen))):
-                levels = np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8)
-                channels = levels[..., 0] if levels.shape[-1] == 1 else levels[..., :3]
-                Image.fromarray(channels).save(place / name / f'{number:04}.png')
+            levels = np.rint(255 * panels.pixels(modality.shown_data(examples))).astype(np.uint8)
+            for number, picture in enumerate(levels.squeeze(3) if levels.shape[3] == 1 else levels):
+                Image.fromarray(picture).save(place / name / f'{number:04}.png')
         return place
 
     def _pictures(self, z: Array, seed: int, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -194,19 +194,23 @@ def _check_values(modality: Modality, values: np.ndarray) -> np.ndarray:
     else:
         is_binary = modality.likelihood == 'bernoulli'
         top = modality.white if is_binary else modality.num_values - 1
-        allowed = f'whole numbers from 0 to {top}'
-        bad = values[~((values >= 0) & (values <= top) & (values % 1 == 0))]
+        allowed = f'{"" if is_binary else "whole "}numbers from 0 to {top}'
+        # Shares of what is white, as in training; of grey levels, 0.5 is most likely a mistake.
+        is_share = is_binary and (top == 1 or values.max(initial=0) > 1)
+        bad = values[~((values >= 0) & (values <= top) & (is_share | (values % 1 == 0)))]
         if is_binary and top > 1:
             allowed += ', grey levels, or 0 and 1'
     if bad.size:
         raise InputError(f'{where}: {bad.flat[0]} given; allowed: {allowed}')
-    if modality.likelihood == 'bernoulli' and values.max(initial=0) <= 1:
-        return values * np.uint8(modality.white)
-    return values
+    is_share = modality.likelihood == 'bernoulli' and values.max(initial=0) <= 1
+    return values.astype(np.float32) * (modality.white if is_share else 1)
 
 
 def _as_data(modality: Modality, x: Array) -> np.ndarray:
-    """Pictures of the model in the data's values: grey levels, whole numbers, classes."""
+    """Pictures of the model in the data's values: grey levels, whole numbers, classes.
+
+    Of data of 0 and 1, the probability of a 1.
+    """
     x = np.asarray(x)
     if modality.has_classes:
         return x.argmax(-1)

@@ -205,7 +205,7 @@ def prepare(
         try:
             parallel.check_batches(batch)
             # What is checked does not depend on who is paired: that is not read again for each.
-            same = dataclasses.replace(data, seed=0, num_pairs=0, unpaired='rest')
+            same = dataclasses.replace(data, seed=0, num_pairs=None)
             data_sets.check_counts(data, batch, load(same))
             run.check_folder(point.config, point.workdir)
         except InputError as error:
