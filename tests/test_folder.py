@@ -147,7 +147,7 @@ def test_the_loader_reads_a_folder_by_its_options(tmp_path):
 
 @pytest.mark.parametrize(
     ('feed', 'others'),
-    [('resident', ()), pytest.param('tfdata', ('kind', 'sensor'), marks=pytest.mark.slow)],
+    [('resident', ()), pytest.param('tfdata', ('kind',), marks=pytest.mark.slow)],
 )
 def test_a_folder_is_trained_on_measured_and_used(feed, others, tmp_path, monkeypatch):
     monkeypatch.setattr(figures, 'FIGURES', {})  # test_figures draws them
