@@ -138,13 +138,14 @@ def check_model(config: ObjectiveConfig, flow_steps: int, names: Sequence[str]) 
     require(
         (len(names) > 1) == objective.several, 'objective.name', config.name,
         f"'single' for one modality, {', '.join(map(repr, of_several))} for several; "
-        f'the data have {len(names)} ({", ".join(names)})',
+        f'the data have {len(names)} ({", ".join(names)})'
+        + ('; set --config.objective.name=single' if len(names) == 1 else ''),
     )  # fmt: skip
     is_mixture = objective.several and not objective.joint_posterior
     require(
         not (flow_steps and is_mixture), 'model.flow_steps', flow_steps,
         f'0 with the {config.name} objective, whose estimates need the density of one '
-        "posterior at another's samples: for a flow that density is slow to compute",
+        "posterior at another's samples: for a flow that density is slow to compute; set --config.model.flow_steps=0",
     )  # fmt: skip
 
 

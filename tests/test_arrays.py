@@ -1,3 +1,5 @@
+import warnings
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -33,7 +35,8 @@ def refused(message, sources, labels=None, **options):
     (np.arange(9) % 2, 'categorical', 2, {}),
     (RNG.integers(40, size=(99, 6)), 'categorical', 40, {}),
     (RNG.normal(size=(9, 6)), 'gaussian', 0, {}),
-    (RNG.normal(size=(9, 4, 5)), 'gaussian', 0, {}),
+    (RNG.integers(40, size=(9, 2, 3, 3, 1)), 'gaussian', 0, {}),
+    (RNG.integers(9, size=(9, 2, 3, 3, 1)), 'categorical', 9, {}),
     (RNG.normal(size=9), 'gaussian', 0, {}),
     (np.arange(-5, 4), 'gaussian', 0, {}),
     (np.arange(9) * 1000, 'gaussian', 0, {}),
@@ -73,11 +76,12 @@ def test_whole_numbers_of_a_real_type_can_be_categories():
 def test_real_numbers_are_standardised_by_the_rows_that_are_trained_on():
     values = RNG.normal(5, [1, 2, 0, 1e-3], size=(400, 7, 4)).astype(np.float32)
     values[:, :, 2] = 0.1
-    clean = make_data({'v': Source(values)})
+    dense = Spec(network='dense')
+    clean = make_data({'v': Source(values, spec=dense)})
     held_out = np.concatenate([clean.splits[s]['v'] for s in ('validation', 'test')])
     values[held_out] += 1000  # of which training may know nothing
     values[held_out, :, 2] = 0.1
-    (modality,) = make_data({'v': Source(values)}).modalities
+    (modality,) = make_data({'v': Source(values, spec=dense)}).modalities
     trained = values[clean.splits['train']['v']].astype(np.float64)
     np.testing.assert_allclose(modality.offset, trained.mean((0, 1)), rtol=1e-9)
     expected = trained.std((0, 1))
@@ -174,9 +178,19 @@ def test_without_ids_rows_of_one_number_belong_together(caplog):
     (np.array(3), r'v.npz: an array of shape \(\) given'),
     (np.where(np.arange(99).reshape(9, 11) == 40, np.nan, 1), 'v.npz: nan in row 3; allowed: finite'),
     (np.array([0, 1, -np.inf]), 'v.npz: -inf in row 2'),
+    (RNG.normal(size=(9, 4, 5)), r'give \[N, H, W, 1\] for images, or \[N, features\]'),
+    (RNG.integers(256, size=(9, 3, 4, 5)), r'images of 5 channels .* allowed: \[N, H, W, C\] with'),
 ])  # fmt: skip
 def test_values_that_cannot_be_modelled_are_refused_by_row(values, message):
     refused(message, {'v': Source(values, where='v.npz')})
+
+
+def test_numbers_too_large_for_32_bits_are_refused_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        refused('modality v: 1e.300 given in row', {'v': Source(np.full(5, 1e300))})
+        values = np.array([1e300, -1e300, *range(9)])
+        refused('modality v: 1e.300 given in row 0', {'v': Source(values)})
 
 
 @pytest.mark.parametrize(('spec', 'message'), [
@@ -216,6 +230,18 @@ def test_labels_that_cannot_be_used_are_refused(label, message):
     refused(message, {'x': Source(np.arange(4), np.arange(4))}, {'kind': label})
     data = make_data({'x': Source(np.arange(4))}, {'kind': Source(np.array([1, -1, 0, 1]))})
     assert data.labels['kind'].tolist() == [1, -1, 0, 1]
+
+
+def test_ids_that_do_not_meet_are_shown():
+    sources = {'photo': Source(np.arange(4), np.array(['0001', '0002', '0003', '0004'])),
+               'kind': Source(np.arange(4), np.arange(1, 5))}  # fmt: skip
+    refused("photo and kind share 0; for example photo '0001', kind '1'", sources)
+
+
+def test_ids_that_only_labels_have_are_counted_once(caplog):
+    labels = {name: Source(np.arange(6), np.arange(6), where='labels.npz') for name in 'ab'}
+    make_data({'x': Source(np.arange(4), np.arange(4))}, labels)
+    assert caplog.messages == ['labels.npz: left out 2 ids that no modality has']
 
 
 def test_ids_too_large_are_refused():
@@ -261,7 +287,7 @@ def test_one_string_says_what_is_known_of_the_modalities():
     ('day: size', "size is ''; allowed: HEIGHTxWIDTH"),
     ('day: size=44', "size is '44'; allowed: HEIGHTxWIDTH"),
     ('day: size=0x4', "size is '0x4'"),
-    ('day: size = 4x4', "size is ''"),
+    ('day: size = 4x4', "size is ''; allowed: HEIGHTxWIDTH, without spaces around ="),
     ('day: size=4x4 size=4x4', 'size comes twice'),
     ('day: likelihood=normal', 'allowed: bernoulli, categorical, logistic, gaussian'),
     ('day: channels=rgb', 'allowed: grey or colour'),

@@ -111,11 +111,11 @@ def test_wrong_types_unknown_and_missing_fields_are_refused_by_name():
     ('overrides', 'modalities', 'message'),
     [
         ({'objective__name': 'single'}, small.BINARY, "objective.name: 'single'"),
-        ({}, small.BINARY[:1], "objective.name: 'joint'"),
+        ({}, small.BINARY[:1], "objective.name: 'joint'.* set --config.objective.name=single"),
         (
             {'objective__name': 'translation', 'model__flow_steps': 2},
             small.BINARY,
-            'model.flow_steps: 2 given; allowed: 0 with the translation objective',
+            'model.flow_steps: 2 given; allowed: 0 with the translation .* --config.model.flow_steps=0',
         ),
         ({'data__num_pairs': 25}, small.BINARY, 'at most the number of training examples, 24'),
         ({'objective__name': 'single'}, small.BINARY[:1], 'data.num_pairs: 8 .* no pairs'),

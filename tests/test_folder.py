@@ -93,11 +93,16 @@ def test_what_a_folder_should_not_hold_is_named_or_refused(tmp_path, caplog):
         assert '\n' not in str(error.value)
 
     refused('no sub-folder of images and no NAME.npz')
+    (tmp_path / '__MACOSX').mkdir()
+    for i in range(9):
+        (tmp_path / f'{i}.png').write_text('')
+    refused('it holds images itself: give the folder above it')
+    assert not caplog.messages
     (tmp_path / 'README.md').write_text('')
     np.savez(tmp_path / 'v.npz', x=np.arange(9))
     np.savez(tmp_path / '.hidden.npz', x=np.arange(8))
     assert list(read(tmp_path, skip_broken=False)[0]) == ['v']
-    assert 'README.md' in caplog.text
+    assert ': 0.png, 1.png, 2.png, 3.png, 4.png and 5 more' in caplog.text
     assert 'hidden' not in caplog.text
     refused("data.modalities: 'w' given; allowed: modalities that .* has: v", {'w': Spec()})
     refused('v.npz: size= and channels= are for folders of images', {'v': Spec((4, 4))})

@@ -46,6 +46,7 @@ def make_zoo(folder):
     save(folder / 'far' / 'place two' / '12 00.png', colour)
     save(folder / '.hidden.png', colour)
     save(folder / '.hidden' / 'a.png', colour)
+    save(folder / '__MACOSX' / 'hidden.png', colour)
     (folder / 'notes.txt').write_text('no image')
     whole = (folder / 'twin.jpg').read_bytes()
     (folder / 'cut.jpg').write_bytes(whole[: len(whole) // 2])
@@ -105,7 +106,7 @@ def test_the_size_is_asked_for_where_images_differ(tmp_path):
         np.testing.assert_array_equal(image, paint(6, 8))
 
 
-def test_a_modality_is_grey_if_all_its_files_are(tmp_path):
+def test_a_modality_is_grey_if_all_its_files_are(tmp_path, caplog):
     grey = paint(4, 4, 1)
     save(tmp_path / 'x' / 'a.png', grey)
     save(tmp_path / 'x' / 'b.png', Image.fromarray(grey[..., 0]).quantize(16))
@@ -113,8 +114,13 @@ def test_a_modality_is_grey_if_all_its_files_are(tmp_path):
     assert photographs.read(tmp_path / 'x').pixels.shape == (3, 4, 4, 1)
     assert photographs.read(tmp_path / 'x', channels=3).pixels.shape == (3, 4, 4, 3)
     save(tmp_path / 'x' / 'd.png', paint(4, 4))
-    assert photographs.read(tmp_path / 'x').pixels.shape == (4, 4, 4, 3)
+    assert not caplog.messages
+    for _ in range(2):  # from the cache too
+        assert photographs.read(tmp_path / 'x').pixels.shape == (4, 4, 4, 3)
+    message = 'x: 1 of 4 is coloured (d.png), so all are read as colour; channels=grey reads them'
+    assert [message in said for said in caplog.messages] == [True, True]
     assert photographs.read(tmp_path / 'x', channels=1).pixels.shape == (4, 4, 4, 1)
+    assert len(caplog.messages) == 2
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))
@@ -185,7 +191,7 @@ def test_images_left_out_once_are_refused_or_named_again(tmp_path, caplog):
         caplog.clear()
         assert photographs.read(tmp_path / 'x', skip_broken=True).names == ['a.png']
         assert 'b.png' in caplog.text
-    with pytest.raises(InputError, match='1 images cannot be read .b.png'):
+    with pytest.raises(InputError, match='1 image cannot be read .b.png'):
         photographs.read(tmp_path / 'x')
     (tmp_path / 'x' / 'a.png').write_bytes(b'')
     with pytest.raises(InputError, match='none of its 2 images'):
@@ -198,8 +204,13 @@ def test_what_holds_no_image_or_cannot_be_written_is_refused(tmp_path):
         photographs.read(tmp_path / 'x')
     save(tmp_path / 'x' / 'a.png', paint(5, 5))
     (tmp_path / 'file').write_text('')
-    with pytest.raises(InputError, match='data.cache: .*file.* cannot be written'):
+    with pytest.raises(InputError, match='data.cache: .*cannot be written .Not a .*another'):
         photographs.read(tmp_path / 'x', cache=tmp_path / 'file' / 'cache')
+    (tmp_path / '.mmvae-cache').write_text('')
+    message = 'mmvae-cache cannot be written .File exists.; name another with data.cache'
+    with pytest.raises(InputError, match=message):
+        photographs.read(tmp_path / 'x')
+    (tmp_path / '.mmvae-cache').unlink()
     photographs.read(tmp_path / 'x', cache=tmp_path / 'elsewhere')
     assert not (tmp_path / '.mmvae-cache').exists()
 

@@ -19,7 +19,7 @@ from mmvae.quantities import Quantity
 from mmvae.system import parallel
 from mmvae.system.checkpoint import Checkpoints, open_checkpoints
 from mmvae.system.metrics import read_metrics
-from mmvae.types import InputError, RunError
+from mmvae.types import InputError, Modality, RunError
 from tests import small
 
 DATA = small.make_data()
@@ -472,6 +472,13 @@ def test_fewer_than_8_different_examples_to_initialise_from_are_refused(images):
         for a in data.arrays.values():
             a[7:24] = a[0]
     with pytest.raises(InputError, match='examples of x: [4-7] different'):
+        train.initial_pixels(small.make_config(), data)
+
+
+def test_few_single_numbers_are_asked_whether_they_are_classes():
+    data = small.make_data((Modality('kind', (), 'gaussian', 0), small.BINARY[1]))
+    data.arrays['kind'][:] = np.arange(len(data.arrays['kind'])) % 3 * 1000
+    with pytest.raises(InputError, match='kind: 3 different .*from 0 or likelihood=categorical'):
         train.initial_pixels(small.make_config(), data)
 
 

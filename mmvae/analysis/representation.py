@@ -39,7 +39,7 @@ def classify(
 
     Returns:
       For each modality trained on, modality tested on and method ('pixels', where their shapes are
-      equal, 'means', 'samples', and 'means, linear'): accuracy (the mean over `SEEDS` seeds of the
+      equal, 'means', 'samples', and 'means, linear'): the label, accuracy (the mean over `SEEDS` seeds of the
       classifier) and std over them, n and the number of training examples. Both are shares of 1.
 
     Raises:
@@ -87,19 +87,23 @@ def classify(
                 guessed = [c.predict(test[target][kind]) for c in classifiers]
                 accuracies = np.mean(np.array(guessed) == right, axis=1)
                 rows.append({
-                    'train': source, 'test': target, 'method': method,
+                    'label': label, 'train': source, 'test': target, 'method': method,
                     'accuracy': float(np.mean(accuracies)),
                     'std': float(np.std(accuracies, ddof=1)) if seeds > 1 else None,
                     'n': len(right), 'num_train': len(labels),
                 })  # fmt: skip
                 accuracy = rows[-1]['accuracy']
-                _log.info('%s of %s, tested on %s: %.4f', method, source, target, accuracy)
+                _log.info(
+                    '%s by %s of %s, tested on %s: %.4f', label, method, source, target, accuracy
+                )
     return rows
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """The rows of `classify` in per cent, the first row the heading."""
-    shown = [('train', 'test', 'method', 'accuracy', 'std', 'n')]
+    label = rows[0].get('label')  # older files lack it
+    accuracy = f'accuracy ({label})' if label else 'accuracy'
+    shown = [('train', 'test', 'method', accuracy, 'std', 'n')]
     for row in rows:
         std = '' if row['std'] is None else f'{100 * row["std"]:.2f}'
         shown.append((row['train'], row['test'], row['method'], f'{100 * row["accuracy"]:.2f}%',

@@ -20,6 +20,7 @@ LIKELIHOODS = ('bernoulli', 'categorical', 'logistic', 'gaussian')
 _MOST_VALUES = 65536  # that an element can have
 _SMALL = 256  # whole numbers below it are guessed to be categories
 _FEW_LEVELS = 32  # an image of fewer grey levels is guessed to have no more than there are
+_MOST_CHANNELS = 4
 _COMPONENTS = 5  # of a mixture of logistics
 
 
@@ -99,7 +100,8 @@ def parse_specs(text: str) -> dict[str, Spec]:
             check(key in KEYS, f'{key!r} is unknown', nearest(key, KEYS))
             check(key not in values, f'{key} comes twice', 'each key once')
             _, convert, allowed = KEYS[key]
-            check(allows(key, value), f'{key} is {value!r}', allowed)
+            spaces = '' if value else ', without spaces around ='
+            check(allows(key, value), f'{key} is {value!r}', allowed + spaces)
             values[key] = convert(value)
         specs[name] = Spec(**values)
     return specs
@@ -126,12 +128,15 @@ def make_data(
         check_name(name, source.where or name, RESERVED_LABELS)
     arrays = {name: _check_values(name, source) for name, source in sources.items()}
     ids, id_names = number_ids(_ids(sources))
-    splits, streams = pair(ids, validation, test, num_pairs, unpaired, seed)
+    splits, streams = pair(ids, validation, test, num_pairs, unpaired, seed, id_names)
     modalities = tuple(describe(name, arrays[name], s) for name, s in sources.items())
-    classes = {
-        name: _by_id(name, source, id_names, by_row=not _have_ids(sources))
-        for name, source in (labels or {}).items()
-    }
+    classes, left_out = {}, {}
+    for name, source in (labels or {}).items():
+        where, by_row = source.where or name, not _have_ids(sources)
+        classes[name], left_out[where] = _by_id(name, source, id_names, by_row)
+    for where, number in left_out.items():
+        if number:
+            _log.warning('%s: left out %d ids that no modality has', where, number)
     data = DataSet(modalities, arrays, splits, streams, ids, classes, id_names)
     return data._replace(modalities=tuple(_standardised(data, m) for m in modalities))
 
@@ -179,7 +184,8 @@ def _guess(values: np.ndarray, low: float, high: float) -> str:
         return 'gaussian'
     if is_image and high < _MOST_VALUES:
         return 'logistic'
-    return 'categorical' if high < _SMALL else 'gaussian'
+    most = _SMALL if values.ndim <= 4 else _FEW_LEVELS  # of a film no grey levels
+    return 'categorical' if high < most else 'gaussian'
 
 
 def _check_values(name: str, source: Source) -> np.ndarray:
@@ -192,6 +198,17 @@ def _check_values(name: str, source: Source) -> np.ndarray:
         )
     if not values.size or not values.ndim:
         raise InputError(f'{where}: an array of shape {values.shape} given; allowed: [N, ...]')
+    if values.ndim == 4 and values.shape[3] > _MOST_CHANNELS:
+        raise InputError(
+            f'{where}: images of {values.shape[3]} channels given (shape {values.shape}); allowed: '
+            f'[N, H, W, C] with at most {_MOST_CHANNELS}; where the channels come first, move them '
+            'last'
+        )
+    if values.dtype.kind == 'f' and values.ndim == 3 and source.spec.network != 'dense':
+        raise InputError(
+            f'{where}: real numbers of shape {values.shape} given; give [N, H, W, 1] for images, or '
+            '[N, features], or say network=dense'
+        )
     if values.dtype.kind == 'f':
         if bad := first_unlike(np.isfinite, values):
             raise InputError(f'{where}: {bad[1]} in row {bad[0]}; allowed: finite numbers')
@@ -230,10 +247,11 @@ def _standardised(data: DataSet, modality: Modality) -> Modality:
             total, count = total + function(block).sum(0), count + len(block)
         return total / count
 
-    offset = mean(lambda v: v)
-    deviation = np.sqrt(mean(lambda v: (v - offset) ** 2))
-    lost = np.sqrt(mean(lambda v: (v - np.float32(v)) ** 2))
-    is_lost = (lost > 0.01 * deviation) & (deviation > 1e-12 * np.abs(offset))
+    with np.errstate(over='ignore', invalid='ignore'):  # `checks` refuses what is too large
+        offset = mean(lambda v: v)
+        deviation = np.sqrt(mean(lambda v: (v - offset) ** 2))
+        lost = np.sqrt(mean(lambda v: (v - np.float32(v)) ** 2))
+    is_lost = np.isfinite(lost) & (lost > 0.01 * deviation) & (deviation > 1e-12 * np.abs(offset))
     if is_lost.any():
         place = int(np.argmax(is_lost))
         raise InputError(
@@ -290,8 +308,8 @@ def _check_ids(name: str, source: Source) -> np.ndarray:
     return ids if ids.dtype.kind == 'U' else ids.astype(np.int64)
 
 
-def _by_id(name: str, source: Source, id_names: np.ndarray, by_row: bool) -> np.ndarray:
-    """The class of each id, -1 where it is unknown."""
+def _by_id(name: str, source: Source, id_names: np.ndarray, by_row: bool) -> tuple[np.ndarray, int]:
+    """The class of each id, -1 where it is unknown, and of how many rows no modality has the id."""
     values, where = np.asarray(source.values), source.where or name
     if values.dtype.kind not in 'biu' or values.ndim != 1:
         raise InputError(
@@ -317,11 +335,9 @@ def _by_id(name: str, source: Source, id_names: np.ndarray, by_row: bool) -> np.
         )
     places = np.searchsorted(id_names, ids).clip(max=len(id_names) - 1)
     known = id_names[places] == ids
-    if not known.all():
-        _log.warning('%s: left out %d ids that no modality has', where, (~known).sum())
     classes = np.full(len(id_names), -1)
     classes[places[known]] = values[known]
     differ = known & (classes[places] != values)
     if differ.any():
         raise InputError(f'{where}: id {ids[differ][0]} has two labels {name}; allowed: one')
-    return classes
+    return classes, (~known).sum()

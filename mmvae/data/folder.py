@@ -72,7 +72,7 @@ def read_folder(
       InputError: something in the folder cannot be used.
     """
     try:
-        paths = sorted(p for p in folder.iterdir() if not p.name.startswith('.'))
+        paths = sorted(p for p in folder.iterdir() if not photographs.is_hidden(p.name))
     except OSError as error:
         raise InputError(f'--data_dir: {folder} cannot be read ({error.strerror})') from error
     labels, by_name, others = {}, {}, []
@@ -86,11 +86,14 @@ def read_folder(
                 raise InputError(f'{path}: {by_name[name].name} is there too; keep one of them')
             by_name[name] = path
         else:
-            others.append(photographs.shown(path.name))
-    if others:
-        _log.warning('%s: left out, no folder or .npz file: %s', folder, ', '.join(others))
+            others.append(path.name)
     if not by_name:
-        raise InputError(f'{folder}: no sub-folder of images and no NAME.npz in it')
+        has_images = any(name.lower().endswith(photographs.SUFFIXES) for name in others)
+        mend = '; it holds images itself: give the folder above it' if has_images else ''
+        raise InputError(f'{folder}: no sub-folder of images and no NAME.npz in it{mend}')
+    if others:
+        left_out = photographs.some(others)
+        _log.warning('%s: left out, no folder or .npz file: %s', folder, left_out)
     allowed = f'modalities that {folder} has: {", ".join(by_name)}'
     for name in specs:
         require(name in by_name, 'data.modalities', name, allowed)

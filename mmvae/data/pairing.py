@@ -52,7 +52,7 @@ def combine(ids: Ids, modalities: Sequence[str], chosen: np.ndarray) -> Rows:
 
 def pair(
     ids: Ids, validation: float, test: float, num_pairs: int | None = None,
-    unpaired: str = 'rest', seed: int = 0,
+    unpaired: str = 'rest', seed: int = 0, id_names: np.ndarray | None = None,
 ) -> tuple[dict[str, Rows], dict[tuple[str, ...], Rows]]:  # fmt: skip
     """The splits and the training streams.
 
@@ -66,6 +66,7 @@ def pair(
       unpaired: 'rest' deals the others of them evenly among the modalities, in one of which each is
         seen. 'all' lets each modality see by itself all its training rows, those of the pairs too.
       seed: of the draw.
+      id_names: what each id is called, for an error.
 
     Returns:
       Split -> rows, and observed modalities -> rows: all modalities first, then the subsets that
@@ -82,7 +83,8 @@ def pair(
     if sum(sizes) >= len(complete):
         raise InputError(
             f'{len(complete)} ids have every modality, and {sum(sizes) + 1} are needed: {sizes[0]} '
-            f'to test, {sizes[1]} to validate and one to train on ({describe_ids(names, has)})'
+            f'to test, {sizes[1]} to validate and one to train on ({describe_ids(names, has)}'
+            f'{_examples(ids, id_names)})'
         )
     tested, validated, trained = np.split(complete, np.cumsum(sizes))
     splits = {
@@ -111,6 +113,14 @@ def pair(
                     chosen = np.concatenate([chosen, dealt])
                 streams[subset] = combine(ids, subset, chosen)
     return splits, streams
+
+
+def _examples(ids: Ids, id_names: np.ndarray | None) -> str:
+    """ "; for example day '0001', night '1'", of the first id of each modality."""
+    if id_names is None or len(ids) < 2:
+        return ''
+    firsts = [f"{m} '{id_names[i.min()]}'" for m, i in ids.items()]
+    return f'; for example {", ".join(firsts)}'
 
 
 def describe_ids(names: Sequence[str], has: np.ndarray) -> str:

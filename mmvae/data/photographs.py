@@ -1,7 +1,7 @@
 """Photographs on disk, decoded and resized once to a memory-mapped file of uint8.
 
-The folder of a modality has PNG and JPEG files, in folders of any depth; names that begin with a
-dot are skipped. What is decoded is kept in a cache folder, two files a modality: the pixels, and
+The folder of a modality has PNG and JPEG files, in folders of any depth; hidden names
+are skipped. What is decoded is kept in a cache folder, two files a modality: the pixels, and
 an index of whose they are. Both are made anew where a file's name, size or time is another.
 """
 
@@ -14,7 +14,7 @@ import logging
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -83,7 +83,7 @@ def read(
     """
     files, others = _find(folder)
     if others:
-        _log.warning('%s: left out, no PNG or JPEG by name: %s', folder.name, _some(others))
+        _log.warning('%s: left out, no PNG or JPEG by name: %s', folder.name, some(others))
     if not files:
         raise InputError(f'{folder}: no PNG or JPEG file in it')
     times = [(name, *_size_and_time(folder / name)) for name in files]
@@ -100,6 +100,13 @@ def read(
     _check_broken(folder, index['broken'], skip_broken)
     if index['broken']:
         _log.warning('%s: left out, cannot be read: %s', folder.name, _reasons(index['broken']))
+    coloured, number = index.get('coloured', []), len(index['names'])
+    if channels is None and 0 < len(coloured) < number / 2:
+        is_are = 'is' if len(coloured) == 1 else 'are'
+        _log.warning(
+            '%s: %d of %d %s coloured (%s), so all are read as colour; channels=grey reads them as '
+            'grey', folder.name, len(coloured), number, is_are, some(coloured),
+        )  # fmt: skip
     return Photographs(np.memmap(path, np.uint8, 'r', shape=(*index['shape'],)), index['names'])
 
 
@@ -158,9 +165,9 @@ def _find(folder: Path) -> tuple[list[str], list[str]]:
             folders.clear()
             continue
         visited.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith('.'))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in files:
-            if not name.startswith('.'):
+            if not is_hidden(name):
                 is_image = name.lower().endswith(SUFFIXES)
                 path = (Path(place) / name).relative_to(folder).as_posix()
                 (images if is_image else others).append(path)
@@ -191,7 +198,7 @@ def _decode_all(
 ) -> dict[str, Any]:  # fmt: skip
     """Writes the pixels of the images that can be read to `path`, and their index beside it."""
     headers, broken = read_headers(folder, files)
-    none_left = f'{folder}: none of its {len(files)} images can be read'
+    none_left = f'{folder}: none of its {_number(files)} can be read'
     if not headers:
         raise InputError(f'{none_left} ({_reasons(broken)})')
     size = size or _common_size(folder, headers)
@@ -222,11 +229,15 @@ def _decode_all(
             _check_broken(folder, broken, skip_broken)
             if not names:
                 raise InputError(none_left)
-        index = {'shape': [len(names), *shape], 'names': names, 'broken': broken}
+        coloured = [name for name in names if not headers[name].is_grey]
+        index = {
+            'shape': [len(names), *shape], 'names': names, 'broken': broken, 'coloured': coloured,
+        }  # fmt: skip
         write_json(path.with_suffix('.json'), index)
     except OSError as error:
         raise InputError(
-            f'data.cache: {path.parent} cannot be written ({error.strerror}); name another folder'
+            f'data.cache: {path.parent} cannot be written ({error.strerror}); name another with '
+            'data.cache'
         ) from error
     return index
 
@@ -273,13 +284,13 @@ def _common_size(folder: Path, headers: dict[str, _Header]) -> tuple[int, int]:
 def _check_broken(folder: Path, broken: dict[str, str], skip_broken: bool) -> None:
     if broken and not skip_broken:
         raise InputError(
-            f'{folder.name}: {len(broken)} images cannot be read ({_reasons(broken)}); '
+            f'{folder.name}: {_number(broken)} cannot be read ({_reasons(broken)}); '
             'mend or remove them, or leave them out with data.skip_broken=True'
         )
 
 
 def _reasons(broken: dict[str, str]) -> str:
-    return _some([f'{name}: {reason}' for name, reason in broken.items()])
+    return some([f'{name}: {reason}' for name, reason in broken.items()])
 
 
 def _reason(error: Exception) -> str:
@@ -288,9 +299,19 @@ def _reason(error: Exception) -> str:
     return ' '.join(str(error).split())[:100] or type(error).__name__
 
 
-def _some(texts: Sequence[str], most: int = 10) -> str:
+def _number(images: Collection[str]) -> str:
+    return f'{len(images)} image{"s" * (len(images) != 1)}'
+
+
+def some(texts: Sequence[str], most: int = 5) -> str:
+    """The first of them, and how many more there are."""
     rest = f' and {len(texts) - most} more' if len(texts) > most else ''
     return ', '.join(map(shown, texts[:most])) + rest
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name begins with a dot, or is of the folder that archives of macOS have."""
+    return name.startswith('.') or name == '__MACOSX'
 
 
 def shown(name: str) -> str:

@@ -118,9 +118,12 @@ def initial_pixels(config: Config, data: DataSet) -> dict[str, np.ndarray]:
         # Classes, and vectors of them, need have no more than two values.
         least = 2 if modality.num_values and not modality.is_image else LEAST_EXAMPLES
         if different < least:
+            mend = 'give more data'
+            if not modality.shape and not modality.num_values:
+                mend += ', or, if they are classes, whole numbers from 0 or likelihood=categorical'
             raise InputError(
                 f'training examples of {modality.name}: {different} different ones are there to '
-                f'initialise from, and at least {least} are needed: give more data'
+                f'initialise from, and at least {least} are needed: {mend}'
             )
     return pixels
 

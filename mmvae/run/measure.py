@@ -236,8 +236,9 @@ def translate(
     """Writes translations.npz and translations.png to `out`, or to translations/ in the run.
 
     Of a folder of images, or of `count` test examples, 0 for all. The arrays are those of
-    `translation.Translation`; `names` has the files, or the examples' places in their split, and
-    where the target has classes, `most_likely` the one of the greatest probability.
+    `translation.Translation`; `names` has the files, or of the user's own data the ids of the test
+    examples and of others their places in the split, and where the target has classes,
+    `most_likely` the one of the greatest probability.
 
     Raises:
       InputError: the run is not finished, a modality is unknown, an image is not one of it, or
@@ -257,8 +258,9 @@ def translate(
         key = keys.fold(jax.random.key(config.eval.seed), keys.FIGURES)
         index = np.arange(len(pixels))
     else:
-        rows, names = translation.test_rows(data, source, count)
-        pixels, index = data.arrays[source][rows], names
+        rows, index = translation.test_rows(data, source, count)
+        pixels, is_own = data.arrays[source][rows], config.data.name == 'own'
+        names = data.id_names[data.ids[source][rows]] if is_own else index
         key = keys.evaluation_key(config.eval.seed, 'test')
     with run.at_work(workdir, out):
         _, params, _ = run.restore_best(config, workdir)

@@ -84,10 +84,14 @@ def _translation(
     if not ignoring:
         return f'{line}with {nats:.1f} nats'
     gain = -ignoring['mean'] - nats
-    how = f'{abs(gain):.1f} nats {"better" if gain > 0 else "worse"}'
+    value, n = f'{nats:.1f}', ''
+    if _is_clear(gain, translated, ignoring):
+        how = f'{abs(gain):.1f} nats {"better" if gain > 0 else "worse"}'
+    else:
+        how, value = 'not clearly better', metrics.number({**translated, 'mean': nats}, 1)
+        n = f', n = {translated["groups"]}'  # which the errors are over
     return (
-        f'{line}{how if _is_clear(gain, translated, ignoring) else "no better"} than by a z that '
-        f'ignores it ({nats:.1f} against {-ignoring["mean"]:.1f} nats)'
+        f'{line}{how} than by a z that ignores it ({value} against {-ignoring["mean"]:.1f} nats{n})'
     )
 
 

@@ -39,7 +39,9 @@ def lock(workdir: Path, flag: str = '--workdir', wait: bool = False) -> Iterator
         workdir.mkdir(parents=True, exist_ok=True)
         file = (workdir / '.lock').open('a')
     except OSError as error:
-        raise InputError(f'{flag}: {workdir} cannot be written ({error})') from error
+        raise InputError(
+            f'{flag}: {workdir} cannot be written ({error.strerror}); name another with {flag}'
+        ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
