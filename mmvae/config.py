@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from mmvae.quantities import joined
 from mmvae.types import InputError
 
 # A run in a folder may be continued with other values of these, but for those that decide which
@@ -132,7 +133,7 @@ class BatchConfig:
     def of(self, observed: Collection[str]) -> int:
         """The batch size of the examples seen in these modalities."""
         default = self.paired if len(observed) > 1 else self.unpaired
-        return self.sizes.get('+'.join(sorted(observed)), default)
+        return self.sizes.get(joined(sorted(observed)), default)
 
 
 def _canonical_sizes(text: str) -> str | None:
@@ -141,7 +142,7 @@ def _canonical_sizes(text: str) -> str | None:
     for part in text.split(',') if text.strip() else ():
         stream, _, size = (word.strip() for word in part.partition('='))
         names = sorted(name.strip() for name in stream.split('+'))
-        name = '+'.join(names)
+        name = joined(names)
         is_size = re.fullmatch(r'\d{1,6}', size, re.ASCII) and int(size) <= _MOST_IN_BATCH
         if not (is_size and all(map(str.isidentifier, names)) and len({*names}) == len(names)):
             return None
@@ -189,12 +190,14 @@ class Config:
         tree['data'].update(tree['data'].pop('options'))
         return tree
 
-    @property
-    def trains_pairs(self) -> bool:
-        """Whether a bound of several modalities has any part in the loss."""
-        batch = self.train.batch
-        several = [batch.paired, *(n for stream, n in batch.sizes.items() if '+' in stream)]
-        return self.data.num_pairs != 0 and any(several) and self.objective.joint_weight != 0
+    def trains_pairs(self, names: Collection[str]) -> bool:
+        """Whether bounds of all modalities, of which there are several, have any part in the loss.
+
+        Every data set has training examples that have all, and `num_pairs` sees some of them
+        complete unless it is 0.
+        """
+        has_stream = len(names) > 1 and self.data.num_pairs != 0 and self.train.batch.of(names) > 0
+        return has_stream and self.objective.joint_weight != 0
 
     def digest(self) -> str:
         """8 hexadecimal digits of the fields that make this run another run."""

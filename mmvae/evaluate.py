@@ -19,7 +19,7 @@ import numpy as np
 from mmvae import keys, objectives, quantities
 from mmvae.config import Config, EvalConfig
 from mmvae.data import DataSet
-from mmvae.data.dataset import Rows, count
+from mmvae.data.dataset import Rows, count, spread
 from mmvae.model.vae import MultimodalVAE, observe
 from mmvae.quantities import Quantity, joined, subsets
 from mmvae.system import parallel
@@ -55,9 +55,7 @@ def examples_of(data: DataSet, split: str, index: np.ndarray | None = None) -> E
 
 def some_of(examples: Examples, most: int) -> Examples:
     """At most so many (0: all), spread over the examples, whose order may mean something."""
-    n = len(examples.index)
-    size = min(most or n, n)
-    return some_rows(examples, np.arange(size) * n // size)
+    return some_rows(examples, spread(len(examples.index), most))
 
 
 def some_rows(examples: Examples, which: np.ndarray | slice | None) -> Examples:
@@ -71,26 +69,44 @@ def some_rows(examples: Examples, which: np.ndarray | slice | None) -> Examples:
 def tracked_examples(data: DataSet, config: EvalConfig) -> dict[str, Examples]:
     """The examples whose bounds are tracked: fixed training and validation examples.
 
-    The training examples are pairs, where there are pairs: what they gain on the validation
-    set is overfitting.
+    The training examples are complete ones of the first stream that has some, the pairs where there
+    are pairs: what they gain on the validation set is overfitting. They are the first, in a random
+    order; but where examples share ids they are listed id by id, and these are spread over them.
     """
-    stream = next(rows for rows in data.streams.values() if count(rows))
-    complete = zip(*(data.splits['train'][name].tolist() for name in stream), strict=True)
-    place = {row: i for i, row in enumerate(complete)}
-    rows = zip(*(rows[: config.train_examples].tolist() for rows in stream.values()), strict=True)
-    index = np.array([place[row] for row in rows if row in place], int)
+    places = (_places(data.splits['train'], rows) for rows in data.streams.values())
+    trained = examples_of(data, 'train', next(filter(len, places), np.arange(0)))
+    ids = _groups(trained)
+    if len(np.unique(ids)) < len(ids):
+        trained = some_of(trained, config.train_examples)
     return {
-        'train': examples_of(data, 'train', index),
+        'train': some_rows(trained, slice(config.train_examples)),
         'validation': some_of(examples_of(data, 'validation'), config.validation_examples),
     }
+
+
+def _places(complete: Rows, rows: Rows) -> np.ndarray:
+    """The places among complete examples of those that have these rows, for rows that one has."""
+    code = np.zeros((), int)
+    for name in rows:  # a number for each combination: less to sort than the combinations
+        both = np.concatenate([complete[name], rows[name]]).astype(int)
+        code = np.unique(code * (both.max(initial=0) + 1) + both, return_inverse=True)[1]
+    of_complete, of_rows = np.split(code, [count(complete)])
+    place = np.full(len(code), -1)
+    place[of_complete] = np.arange(len(of_complete))
+    return place[of_rows][place[of_rows] >= 0]
+
+
+def _groups(examples: Examples) -> np.ndarray:
+    """The id of each example, [N]: it has one, in every modality."""
+    name, rows = next(iter(examples.rows.items()))
+    return examples.ids[name][rows]
 
 
 def table(
     examples: Examples, values: Values, samples: int = 1, which: str = 'all'
 ) -> list[dict[str, Any]]:
     """A row of results.json for each quantity: `quantities.table`."""
-    name, rows = next(iter(examples.rows.items()))  # an example has one id, in every modality
-    return quantities.table(values, examples.rows, examples.ids[name][rows], samples, which)
+    return quantities.table(values, examples.rows, _groups(examples), samples, which)
 
 
 def selection_bound(
@@ -99,9 +115,10 @@ def selection_bound(
     """The name and value of the bound that decides which checkpoint is best.
 
     What the objective maximises of pairs. Where no pairs are trained on, or there is one
-    modality, the sum of the modalities' own bounds.
+    modality, the sum of the modalities' own bounds. Streams of some modalities, but not of all,
+    train no bound of all.
     """
-    if not config.trains_pairs or len(names) == 1:
+    if not config.trains_pairs(names):
         singles = [Quantity('bound', name, '', name) for name in names]
         return ' + '.join(q.column(names) for q in singles), sum(bounds[q] for q in singles)
     objective = config.objective.name
@@ -124,7 +141,7 @@ def example_bounds(model: MultimodalVAE, x: Observed, key: Key) -> dict[Quantity
 
 def proposals(model: MultimodalVAE, source: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """Whose posteriors z is drawn from, in equal parts: the source's, or each modality's in it."""
-    return (source,) if source in model.subsets() else tuple((name,) for name in source)
+    return (source,) if model.joint_posterior else tuple((name,) for name in source)
 
 
 def example_log_weights(
@@ -320,10 +337,14 @@ def log_prob(
       given: the same of others; empty for log p(x).
       num_samples: K, rounded up so that a mixture takes equally many of each posterior.
       chunk: how many samples are decoded at a time.
+
+    Raises:
+      InputError: q would be a mixture, and the model's posteriors are flows.
     """
     source = tuple(name for name in model.names if name in (given or x))
-    what = model, proposals(model, source), tuple(x), not given
-    k = -(-num_samples // len(what[1])) * len(what[1])
+    sources = proposals(model, source)
+    what = model, sources, tuple(x), not given
+    k = -(-num_samples // len(sources)) * len(sources)
     n = len(next(iter(x.values())))
     size, weights = min(batch_size, n), []
     for start in range(0, n, size):

@@ -14,7 +14,9 @@ import jax.numpy as jnp
 
 from mmvae import keys
 from mmvae.config import ObjectiveConfig, require, require_known
-from mmvae.types import Array, Key, Observed
+from mmvae.model.posteriors import FlowPosterior
+from mmvae.quantities import joined
+from mmvae.types import Array, InputError, Key, Observed
 
 
 class Terms(NamedTuple):
@@ -217,11 +219,20 @@ def log_weights(model, sources: Sequence[Sequence[str]], x: Observed, key: Key, 
         Several make the equal mixture of their posteriors: sample k is drawn from
         component k mod M, and q is the mixture's density.
       k: which sample, [].
+
+    Raises:
+      InputError: the mixture would be of flows.
     """
     posteriors = [model.encode({n: x[n] for n in source}) for source in sources]
     key = jax.random.fold_in(key, k)
     if len(posteriors) == 1:
         z, log_q = posteriors[0].sample_and_log_prob(key)
+    elif any(isinstance(q, FlowPosterior) for q in posteriors):
+        raise InputError(
+            f'modalities {" and ".join(map(joined, sources))} given; allowed: one of them, for this '
+            'model has no joint posterior, and a mixture of its flows needs the density of one at '
+            "another's samples, which is slow to compute"
+        )
     else:
         mixture = jax.tree.map(lambda *leaves: jnp.stack(leaves), *posteriors)
         component = jax.tree.map(lambda leaf: leaf[k % len(sources)], mixture)

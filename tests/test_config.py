@@ -1,13 +1,15 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from experiments import base
 from mmvae import config as config_module
 from mmvae import data as data_sets
 from mmvae import objectives
-from mmvae.data.streams import make_streams
+from mmvae.data.dataset import assign_streams
+from mmvae.data.streams import PAIRED, make_streams
 from mmvae.model import vae
 from mmvae.run.folder import resolve
 from mmvae.types import InputError
@@ -31,9 +33,21 @@ def test_lambda_left_open_is_the_objectives_own():
 
 
 def test_pairs_train_only_with_examples_a_batch_and_a_weight():
-    assert small.make_config().trains_pairs
-    for field in ('data__num_pairs', 'train__batch__paired', 'objective__joint_weight'):
-        assert not small.make_config(**{field: 0}).trains_pairs
+    data, names = small.make_data(small.THREE), ('x', 'y', 'w')
+    no_weight = small.make_config(objective__joint_weight=0)
+    assert not no_weight.trains_pairs(names)
+    for fields in [
+        {}, {'train__batch__paired': 0}, {'data__num_pairs': 0}, {'train__batch__unpaired': 0},
+        {'train__batch__by_stream': 'w+x+y=0'}, {'train__batch__by_stream': 'w+x+y=1,x=0'},
+        {'train__batch__by_stream': 'x+y=4', 'train__batch__paired': 0},
+        {'train__batch__by_stream': 'w+x+y=0,x+y=4'}, {'data__num_pairs': 0, 'train__batch__by_stream': 'x+y=4'},
+    ]:  # fmt: skip
+        config = small.make_config(**fields)
+        streams = assign_streams(np.arange(24), names, config.data.num_pairs)
+        streams['x', 'y'] = {name: np.arange(5) for name in 'xy'}
+        trained = make_streams(data._replace(streams=streams), config.train.batch, 0)
+        assert config.trains_pairs(names) == (PAIRED in [s.name for s in trained]), fields
+    assert not small.make_config().trains_pairs(('x',))
 
 
 def test_the_digest_and_differences_ignore_what_may_change():

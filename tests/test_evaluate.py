@@ -9,9 +9,11 @@ import pytest
 
 from mmvae import evaluate, keys, objectives, quantities
 from mmvae.config import ModelConfig
+from mmvae.data.pairing import pair
 from mmvae.model.distributions import DiagonalGaussian
 from mmvae.model.vae import MultimodalVAE, observe
 from mmvae.quantities import Quantity
+from mmvae.types import InputError
 from tests import small
 
 CONFIG = small.make_config(eval__batch_size=8, eval__iw_samples=6, eval__iw_chunk=4).eval
@@ -256,6 +258,12 @@ def test_the_best_checkpoint_is_chosen_by_what_is_trained():
     assert choose(joint, 'joint', num_pairs=0) == ('x_bound + y_bound', -4)
     alone = {'x_bound': -3, 'x_kl': 1}
     assert choose(alone, 'single', num_pairs=0, names=('x',)) == ('x_bound', -3)
+    # Nor of three, where only some of the modalities are trained on together.
+    values = quantities.from_columns({**bounds, 'w_bound': -2, 'joint_bound': -9}, 'xyw')
+    for sizes in ({'data__num_pairs': 0}, {'train__batch__by_stream': 'w+x+y=0'}):
+        config = small.make_config(objective__name='joint', **sizes)
+        chosen = evaluate.selection_bound(values, config, tuple('xyw'))
+        assert chosen == ('x_bound + y_bound + w_bound', -6)
     # A modality's name says nothing of what a number is.
     names = ('joint_x', 'translation_y')
     odd = {'joint_bound': -9, 'joint_x_bound': -3, 'translation_y_bound': -1}
@@ -273,6 +281,39 @@ def test_the_tracked_training_examples_are_pairs():
     np.testing.assert_array_equal(found['validation'].index, [0, 2, 4, 6, 8])
     assert len(tracked(DATA, 500)['train'].index) == 8
     assert len(tracked(small.make_data(num_pairs=0), 3)['train'].index) == 3
+
+
+def tracked_ids(num_pairs, most):
+    """Of three modalities of 40 ids, of which the first 20 have no w: two rows of x, three of y."""
+    ids = {
+        'x': np.repeat(np.arange(40), 2),
+        'y': np.repeat(np.arange(40), 3),
+        'w': np.arange(20, 40),
+    }
+    splits, streams = pair(ids, 2, 2, num_pairs)
+    data = small.make_data(small.THREE)._replace(splits=splits, streams=streams, ids=ids)
+    config = small.make_config(eval__train_examples=most)
+    examples = evaluate.tracked_examples(data, config.eval)['train']
+    for name, rows in examples.rows.items():
+        np.testing.assert_array_equal(rows, splits['train'][name][examples.index])
+    every = [ids[name][rows].tolist() for name, rows in examples.rows.items()]
+    assert every[0] == every[1] == every[2]
+    return every[0], sorted({*ids['w'][streams['x', 'y', 'w']['w']].tolist()})
+
+
+def test_tracked_training_examples_are_of_many_places():
+    """Pairs are listed place by place: the first 16 of 96 are of 3 places."""
+    ids, trained = tracked_ids(16, 16)
+    assert sorted(ids) == trained
+    assert len(ids) == 16
+
+
+def test_training_examples_are_tracked_where_only_some_modalities_are_seen_together():
+    """No id of the stream x+y is complete, and those of x alone are among others that are not."""
+    ids, trained = tracked_ids(0, 5)
+    assert trained == []
+    assert len(ids) == 5
+    assert min(ids) >= 20
 
 
 def test_latents_are_the_posteriors_of_each_subset():
@@ -301,15 +342,12 @@ class LinearGaussian(nn.Module):
 
     Attributes:
       widen: how much wider than the exact posterior the model's is.
-      joint: whether it has one given x and y.
+      joint_posterior: whether it has one given several modalities.
     """
 
     widen: float = 1.0
-    joint: bool = True
-    names = ('x', 'y')
-
-    def subsets(self):
-        return [('x',), ('y',), *[('x', 'y')] * self.joint]
+    joint_posterior: bool = True
+    names = ('x', 'y', 'w')  # w is never seen
 
     def prior(self):
         return DiagonalGaussian.standard(2)
@@ -376,11 +414,22 @@ def test_a_translation_is_the_predictive_density():
 
 
 def test_without_a_joint_posterior_log_prob_proposes_from_the_mixture():
-    model = LinearGaussian(joint=False)
+    model = LinearGaussian(joint_posterior=False)
     got = log_prob(model, SEEN, num_samples=4001)  # one more, for both to have as many
     expected = LOG_P['x'] + LOG_P['y given x']
     np.testing.assert_allclose(got.importance_weighted, expected, atol=0.2)
     assert np.all(log_prob(model, SEEN, num_samples=1).effective_samples <= 2)
+
+
+def test_a_mixture_of_flows_is_refused_in_one_line():
+    config = dataclasses.replace(MODEL, flow_steps=1)
+    model = MultimodalVAE(small.BINARY, config, joint_posterior=False)
+    x = {m.name: np.zeros((2, *m.shape)) for m in small.BINARY}
+    init = functools.partial(model.init, x=x, key=jax.random.key(0), method='initialise')
+    shapes = jax.eval_shape(init, jax.random.key(0))['params']
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    with pytest.raises(InputError, match='x and y given; allowed: one of them, .* flows'):
+        evaluate.log_prob(model, params, x, {}, 2, jax.random.key(0))
 
 
 def test_log_prob_depends_on_no_batch_and_no_chunk():

@@ -172,17 +172,38 @@ def test_figures_of_several_columns_go_along_the_rows():
 
 
 @pytest.mark.parametrize('name', figures.FIGURES)
-def test_every_figure_shows_images_vectors_and_labels(name, tmp_path):
+def test_every_figure_shows_images_vectors_and_labels(name, tmp_path, monkeypatch):
     image, _, vector, label = small.MIXED
     config = AUTOREGRESSIVE if name == 'completions' else small.DENSE
     model, params, _ = small.make_model((image, vector, label), config)
     data = small.make_data(model.modalities)
     examples = examples_of(data, 'test', figures.choose(data))
-    path = figures.draw(name, model, params, examples, 0, tmp_path)
-    if name == 'pairs':
-        assert path is None
-    else:
-        assert matplotlib.image.imread(path)[..., :3].std() > 0.1
+    grids, drawn = [], []
+
+    def grid(modalities, columns):
+        grids.append((modalities, columns))
+        return panels.grid(modalities, columns)
+
+    monkeypatch.setattr(figures, 'grid', grid)
+    monkeypatch.setattr(figures, 'save', lambda path, shown: drawn.extend(shown))
+    assert (figures.draw(name, model, params, examples, 0, tmp_path) is None) == (name == 'pairs')
+    assert len(grids) == len(drawn) == {'reconstructions': 5, 'samples': 2, 'pairs': 0}.get(name, 1)
+    for panel, (modalities, columns) in zip(drawn, grids, strict=True):
+        assert [m.name for m in modalities] == (
+            ['x'] if name == 'completions' else ['x', 'v', 'kind']
+        )
+        for modality in modalities:
+            values = np.stack(
+                [column[modality.name] for column in columns if modality.name in column]
+            )
+            assert values.shape[2:] == modality.shown_shape
+            assert values.std(axis=(0, 1)).max() > 0.01  # they are not all the same
+        np.testing.assert_array_equal(panel.image, panels.grid(modalities, columns))
+    if name in ('reconstructions', 'samples', 'completions'):  # which begin with a test example
+        modalities, (column, *_) = grids[0]
+        for m in modalities:
+            expected = m.shown(examples.values()[m.name][:1])[0]
+            np.testing.assert_allclose(column[m.name][0], expected, rtol=1e-6)
 
 
 def test_pairs_stand_beside_each_other():

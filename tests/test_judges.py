@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mmvae import data as data_sets
-from mmvae.data.dataset import DataSet, assign_streams
-from mmvae.data.judges import judge_of, spread
+from mmvae.data.dataset import DataSet, assign_streams, spread
+from mmvae.data.judges import judge_of
 from mmvae.types import Modality
 from tests.small import make_config
 

@@ -8,7 +8,6 @@ import scipy.stats
 from scipy.special import expit
 
 from mmvae.model.likelihoods import (
-    LIKELIHOODS,
     Bernoulli,
     Categorical,
     Gaussian,
@@ -44,10 +43,6 @@ def case(request):
     size = modality.shape[-1] if modality.shape else 1
     shape = (2, *modality.shape[:-1], size * outputs_per_element(modality))
     return modality, jax.random.normal(jax.random.key(3), shape)
-
-
-def test_the_cases_are_of_every_likelihood():
-    assert {modality.likelihood for modality in CASES.values()} == set(LIKELIHOODS)
 
 
 def grid(modality):

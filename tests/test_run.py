@@ -300,6 +300,11 @@ def test_damaged_results_are_measured_again(damage, copy, data, monkeypatch):
     (copy / 'representation.json').write_text('{}')
     {**DAMAGES, 'earlier version': write_earlier_version}[damage](copy / 'results.json')
     assert not folder.is_finished(CONFIG, copy)
+    words = (
+        'is of an earlier version; --mode=eval' if damage == 'earlier version' else 'not finished'
+    )
+    with pytest.raises(InputError, match=words):
+        folder.require_finished(copy)
     measured = []
     monkeypatch.setattr(measure, '_measure', lambda *arguments: measured.append(arguments))
     monkeypatch.setattr(measure, '_draw', lambda *arguments: None)

@@ -130,6 +130,20 @@ def test_a_damaged_point_is_named_and_hides_no_other(points, tmp_path, name, tex
     assert '3 of 6 points finished' in shown
 
 
+def test_results_of_an_earlier_version_hide_no_validation_and_say_how_they_are_measured_again(
+    points, tmp_path
+):
+    path = points[1].workdir / 'results.json'
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), 'test': {'joint_bound': {'mean': -9}}})
+    )
+    outcome = summary.read(points)[1]
+    assert (outcome.status, outcome.step, outcome.score) == ('of an earlier version', 2, -11)
+    text = summary.write(points, tmp_path)
+    assert f'--mode=eval --workdir={points[1].workdir}' in text
+    assert '3 of 6 points finished' in text
+
+
 @pytest.mark.parametrize('name', ['summary.csv', 'summary.md', 'summary.png'])
 def test_a_summary_that_cannot_be_written_is_printed_and_one_line(points, tmp_path, name, capsys):
     (tmp_path / name).mkdir()

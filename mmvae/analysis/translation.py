@@ -15,7 +15,8 @@ import numpy as np
 
 from mmvae import keys, quantities
 from mmvae.data import DataSet, photographs
-from mmvae.data.judges import Judge, judge_of, spread
+from mmvae.data.dataset import spread
+from mmvae.data.judges import Judge, judge_of
 from mmvae.model.vae import MultimodalVAE, moments, observe, pictures
 from mmvae.system.metrics import number
 from mmvae.types import InputError, Key, Modality, Params

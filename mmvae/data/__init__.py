@@ -14,6 +14,7 @@ from mmvae.data import cifar10, folder, memory, mnist, views
 from mmvae.data.checks import check_values
 from mmvae.data.dataset import UNPAIRED, DataSet
 from mmvae.data.streams import FEEDS
+from mmvae.quantities import joined
 from mmvae.types import Modality
 
 __all__ = ['LOADERS', 'DataSet', 'check', 'check_counts', 'load', 'modalities']
@@ -101,7 +102,7 @@ def check_counts(config: DataConfig, batch: BatchConfig, data: DataSet) -> None:
     complete = len({*data.ids[name][rows].tolist()})
     allowed = f'at most the number of training examples, {complete}'
     require((pairs or 0) <= complete, 'data.num_pairs', pairs, allowed)
-    known = {'+'.join(sorted(observed)): observed for observed in data.streams}
+    known = {joined(sorted(observed)): observed for observed in data.streams}
     for stream in batch.sizes:
-        allowed = 'sizes of the streams of the data: ' + ', '.join(map('+'.join, known.values()))
+        allowed = 'sizes of the streams of the data: ' + ', '.join(map(joined, known.values()))
         require(stream in known, 'train.batch.by_stream', batch.by_stream, allowed)

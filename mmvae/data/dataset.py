@@ -83,6 +83,12 @@ def count(rows: Rows) -> int:
     return len(next(iter(rows.values())))
 
 
+def spread(count: int, most: int) -> np.ndarray:
+    """At most so many (0: all) of `count` places, spread over them."""
+    size = min(most or count, count)
+    return np.arange(size) * count // size
+
+
 UNPAIRED = ('rest', 'all')  # see `assign_streams`
 
 

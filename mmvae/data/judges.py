@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmvae.data.dataset import DataSet
+from mmvae.data.dataset import DataSet, spread
 
 Judge = Callable[[np.ndarray], np.ndarray]  # [N, ...] -> classes [N]
 MOST = 10_000  # examples to learn from; fewer where they have more than 10^8 numbers
@@ -51,9 +51,3 @@ def fit(classifier: Any, features: np.ndarray, classes: np.ndarray) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         return classifier.fit(features, classes)
-
-
-def spread(count: int, most: int) -> np.ndarray:
-    """At most so many (0: all) of `count` places, spread over them."""
-    size = min(most or count, count)
-    return np.arange(size) * count // size

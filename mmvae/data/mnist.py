@@ -15,7 +15,7 @@ import numpy as np
 from mmvae.config import DataConfig, checked, require_known, whole, word
 from mmvae.data import judges
 from mmvae.data.coloured_mnist import EDGE_COLOURS, colour_of
-from mmvae.data.dataset import DataSet, balanced_order, in_parts
+from mmvae.data.dataset import DataSet, balanced_order, in_parts, spread
 from mmvae.data.files import read_data_set
 from mmvae.data.views import VIEWS, modalities, view
 
@@ -104,7 +104,7 @@ def _colours(config: DataConfig, number: int, size: int) -> np.ndarray:
 def _learn_digits(config: DataConfig, digits: Digits, modality: str) -> judges.Judge:
     """Tells all ten digits, also those that a model was not to see, by their brightness."""
     images, labels, _ = digits
-    rows = judges.spread(len(labels[: config.options.limit or None]), judges.MOST)
+    rows = spread(len(labels[: config.options.limit or None]), judges.MOST)
     colours = _colours(config, 0, len(labels))[rows]
     values = view(config, images[rows], colours)[modality] / 255
     return judges.learn(values, labels[rows], features=lambda values: values.max(-1))

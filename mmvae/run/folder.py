@@ -146,6 +146,14 @@ def read_results(workdir: Path) -> dict[str, Any] | None:
         return None
 
 
+def has_earlier_results(workdir: Path) -> bool:
+    """Whether results.json is of an earlier version, which had names in the place of rows."""
+    try:
+        return isinstance((read_json(workdir / 'results.json') or {}).get('test'), dict)
+    except ValueError:
+        return False
+
+
 def updates_made(workdir: Path) -> int:
     """The step of the newest checkpoint, 0 without one."""
     with open_checkpoints(workdir / 'checkpoints', read_only=True) as checkpoints:
@@ -301,6 +309,11 @@ def is_trained(config: Config, results: dict[str, Any] | None) -> bool:
 
 def require_finished(workdir: Path) -> None:
     """Raises an `InputError` where a run has no results yet."""
+    if has_earlier_results(workdir):
+        raise InputError(
+            f'--workdir: {workdir / "results.json"} is of an earlier version; --mode=eval measures '
+            'the run again'
+        )
     if not read_results(workdir):
         raise InputError(
             f'--workdir: {workdir} is not finished (no results.json that can be read); the same '

@@ -27,6 +27,7 @@ from mmvae.config import Config
 from mmvae.data import DataSet
 from mmvae.data.dataset import count
 from mmvae.model.vae import MultimodalVAE
+from mmvae.quantities import joined
 from mmvae.run import folder as run
 from mmvae.run import provenance, report
 from mmvae.system import metrics, process
@@ -63,7 +64,7 @@ def train(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
             )
         is_trained = run.is_trained(config, results)
         if not is_trained:
-            streams = (f'{count(rows)} of {"+".join(o)}' for o, rows in data.streams.items())
+            streams = (f'{count(rows)} of {joined(o)}' for o, rows in data.streams.items())
             _log.info('training examples: %s; in %s', ', '.join(streams), workdir)
             run.begin(config, workdir, data, data_dir)
             model, place = run.build_model(config, data.modalities), workdir / 'checkpoints'

@@ -26,6 +26,7 @@ from mmvae.types import InputError, RunError
 # Fields whose values are repetitions, to be averaged over.
 SEEDS = ('seed', 'data.seed')
 _AXES = ('objective.joint_weight', 'objective.free_bits')
+EARLIER = 'of an earlier version'  # the status of a run whose results.json is
 _WIDTH = 100  # of the table on the screen
 
 
@@ -34,7 +35,7 @@ class Outcome(NamedTuple):
 
     Attributes:
       values: the swept fields -> this point's value.
-      status: 'finished', 'update N of M', 'not started', 'damaged: FILE'.
+      status: 'finished', 'update N of M', 'not started', 'damaged: FILE', `EARLIER`.
       step: of the best validation bound so far, None before the first.
       bound: which bound that is.
       score: its value, in nats.
@@ -69,13 +70,16 @@ def _read(point: Point, values: Mapping[str, Any]) -> Outcome:
         if os.path.lexists(workdir / (file := 'config.json')):
             _, modalities = run.read_run(workdir)
         names = tuple(m.name for m in modalities)
-        results = run.read_results(workdir)
-        if results is None and os.path.lexists(workdir / (file := 'results.json')):
+        results, is_earlier = run.read_results(workdir), run.has_earlier_results(workdir)
+        is_known = results or is_earlier
+        if not is_known and os.path.lexists(workdir / (file := 'results.json')):
             raise InputError('damaged')
         rows = metrics.read_metrics(workdir / (file := 'metrics.jsonl'))
         status = 'not started'
         if run.is_trained(config, results):
             status = 'finished'
+        elif is_earlier:
+            status = EARLIER
         elif rows:
             status = f'update {rows[-1]["step"]} of {config.train.num_updates}'
         test = results['test'] if results else ()
@@ -181,6 +185,11 @@ def write(points: Sequence[Point], folder: Path) -> str:
         f'{finished} of {len(outcomes)} points finished. Validation, in nats, * the best; '
         'translation:\nlog p(other modality | z), z ~ q(z | one), mean over directions.'
     )
+    if earlier := [o.point.workdir for o in outcomes if o.status == EARLIER]:
+        title += (
+            f'\nResults of an earlier version: {len(earlier)}; --mode=eval --workdir={earlier[0]} '
+            'measures again.'
+        )
     rows, chosen = rows_of(outcomes), best_text(outcomes)
     text = f'{title}\n\n{metrics.table(rows)}\n\n{chosen}'
     markdown = f'{title}\n\n{tables.markdown(rows)}\n\n```\n{chosen}\n```\n'
