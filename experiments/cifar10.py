@@ -17,7 +17,7 @@ def get_config():
     config.model.feature_maps = 16
     config.optimizer.averaging = 0.995
     config.train.batch.unpaired = 32
-    config.train.num_updates = 4000
+    config.train.num_updates = 7000
     config.train.eval_every = 500
     config.train.log_every = 50
     config.train.patience = 0
