@@ -13,7 +13,7 @@ and judges, which are never trained on. What is not said is guessed; one string 
 size         HEIGHTxWIDTH that images are resized to, whatever their proportions
 channels     grey or colour; colour where any image is
 likelihood   bernoulli (values 0/1 or 0/255), logistic (other images), categorical (whole numbers below
-             32), gaussian (real numbers, standardised by their training rows; the nats are of the values)
+             256), gaussian (real numbers, standardised by their training rows; the nats are of the values)
 values       how many values a whole number may have; components: logistics of an element, 5
 network      dense or, of images, conv
 
