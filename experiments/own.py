@@ -25,16 +25,12 @@ kept in FOLDER/.mmvae-cache, or in the folder data.cache, and may be deleted.
 from ml_collections import config_dict
 
 from experiments import base
+from mmvae.run.fit import RECIPE
 
 
 def get_config():
     config = base.get_config('own')
     config.experiment = 'own'
     config.data.num_pairs = config_dict.placeholder(int)  # all of them
-    config.data.unpaired = 'all'  # or nothing would train q(z | x) where all are pairs
-    config.model.network = 'dense'
-    config.model.flow_steps = 2
-    config.objective.joint_weight = 0.5
-    config.optimizer.averaging = 0.995
-    config.train.num_updates = 3000
+    config.update_from_flattened_dict(RECIPE)
     return config

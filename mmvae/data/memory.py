@@ -158,7 +158,7 @@ class Data:
             if not (isinstance(value, numbers.Real) and metadata['ok'](float(value))):
                 raise InputError(f'{field.name}={value!r} given; allowed: {metadata["allowed"]}')
             self.held_out[field.name] = float(value)
-        self._data = self.data_set()
+        self._data = self.data_set(unpaired='all')  # as `fit` does, where nothing else is said
 
     def data_set(
         self, num_pairs: int | None = None, unpaired: str = 'rest', seed: int = 0

@@ -14,6 +14,16 @@ from mmvae.run.load import TrainedModel, load
 from mmvae.train import Stopped
 from mmvae.types import InputError
 
+# What own data are trained with where nothing else is said; experiments/own.py has it too.
+RECIPE = {
+    'data.unpaired': 'all',  # or nothing would train q(z | x) where all are pairs
+    'model.network': 'dense',
+    'model.flow_steps': 2,
+    'objective.joint_weight': 0.5,
+    'optimizer.averaging': 0.995,
+    'train.num_updates': 3000,
+}
+
 
 def fit(data: Data, workdir: str | Path, fields: Mapping[str, Any] | None = None) -> TrainedModel:
     """Trains a model in a folder, or goes on there; measures and draws it, like the launcher.
@@ -21,9 +31,8 @@ def fit(data: Data, workdir: str | Path, fields: Mapping[str, Any] | None = None
     On a finished run it only prints the results and loads the model.
 
     Args:
-      fields: of the config, as {'model.network': 'dense', 'train.num_updates': 3000}. The others are
-        as `config.base` has them, but all pairs are trained on, and each modality by itself on
-        all its examples: without the latter nothing would train q(z | x) where all are pairs.
+      fields: of the config, as {'model.latent_dim': 32, 'train.num_updates': 5000}. The others are
+        those of `RECIPE`, all pairs, and the rest as `config.base` has them.
 
     Raises:
       InputError: a field cannot be used, or the folder holds another run. Nothing has changed then.
@@ -36,8 +45,8 @@ def fit(data: Data, workdir: str | Path, fields: Mapping[str, Any] | None = None
     tree = configs.base(data_sets.LOADERS['memory'].options)
     name = re.sub(r'[^\w.-]', '_', workdir.name, flags=re.ASCII)
     tree['experiment'] = name[:100] if name[:1].isalpha() else f'run_{name}'[:100]
-    tree['data'].update(name='memory', num_pairs=None, unpaired='all', **data.held_out)
-    config = folder.resolve(configs.override(tree, fields or {}))
+    tree['data'].update(name='memory', num_pairs=None, **data.held_out)
+    config = folder.resolve(configs.override(tree, {**RECIPE, **(fields or {})}))
     if (config.data.name, dataclasses.asdict(config.data.options)) != ('memory', data.held_out):
         raise InputError(
             'fields: data.name, data.validation or data.test given; allowed: other fields. '

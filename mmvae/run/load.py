@@ -36,6 +36,10 @@ class TrainedModel:
     params: Params
     config: Config
 
+    def __repr__(self) -> str:
+        names = ', '.join(m.title for m in self.model.modalities)
+        return f'TrainedModel({names}; {self.config.model.latent_dim} latents)'
+
     def __iter__(self) -> Iterator:
         return iter((self.model, self.params, self.config))
 
@@ -77,8 +81,7 @@ class TrainedModel:
         self.model.modality(to)
         if to in x:
             raise InputError(f'to={to!r} given; allowed: a modality that x does not have')
-        if num_samples < 1:
-            raise InputError(f'num_samples={num_samples} given; allowed: 1 or more')
+        _check_count('num_samples', num_samples)
         q, n = self.encode(self._batch(x), seed), len(next(iter(x.values())))
         key = keys.fold(jax.random.key(seed), keys.SAMPLE)
         draws = jnp.arange(num_samples)
@@ -88,8 +91,7 @@ class TrainedModel:
 
     def sample(self, count: int, seed: int = 0) -> dict[str, np.ndarray]:
         """What `count` draws of z ~ p(z) look like, as in `translate`: name -> [count, *shape]."""
-        if count < 1:
-            raise InputError(f'count={count} given; allowed: 1 or more')
+        _check_count('count', count)
         key = keys.fold(jax.random.key(seed), keys.PRIOR)
         z = jax.vmap(self.model.prior().sample)(jax.random.split(key, count))
         return self._pictures(z, seed, self.model.names)
@@ -110,6 +112,7 @@ class TrainedModel:
           InputError: x or given cannot be used.
         """
         given = given or {}
+        _check_count('num_samples', num_samples, 1_000_000)
         if both := [name for name in x if name in given]:
             raise InputError(f'modality {both[0]} is in x and in given; allowed: one of them')
         seen = self._observed(self._batch({**x, **given}), seed)
@@ -171,10 +174,17 @@ class TrainedModel:
         self.model.check_shapes(checked)
         key = keys.fold(jax.random.key(seed), keys.BINARISE)
         name, first = next(iter(checked.items()))
+        if not first.size:
+            raise InputError('no examples given; allowed: one or more')
         if first.ndim == len(self.model.modality(name).shape):
             return observe(self.model.modalities, checked, key)
         example_keys = jax.vmap(functools.partial(keys.fold, key))(jnp.arange(len(first)))
         return jax.vmap(functools.partial(observe, self.model.modalities))(checked, example_keys)
+
+
+def _check_count(name: str, value: int, most: int = 10_000) -> None:
+    if not isinstance(value, int | np.integer) or not 1 <= value <= most:
+        raise InputError(f'{name}={value!r} given; allowed: a whole number from 1 to {most}')
 
 
 def _array(modality: Modality, values: np.ndarray) -> np.ndarray:
@@ -189,6 +199,8 @@ def _check_values(modality: Modality, values: np.ndarray) -> np.ndarray:
     where = f'modality {modality.name}'
     if values.dtype.kind not in 'biuf':
         raise InputError(f'{where}: values of type {values.dtype} given; allowed: numbers')
+    if values.dtype.kind == 'b' and modality.num_values != 2:
+        raise InputError(f'{where}: True and False given; allowed: numbers as it was trained on')
     if modality.likelihood == 'gaussian':
         bad, allowed = values[~np.isfinite(values)], 'finite numbers'
     else:
