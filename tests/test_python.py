@@ -218,8 +218,8 @@ def test_the_table_says_who_is_seen_with_whom():
     lines = [' '.join(line.split()) for line in str(data).splitlines()]
     # ids 0 to 39 and 10 to 59: 30 of both, of which 10 are held out.
     assert 'x and v 20 4 6' in lines
-    assert 'x alone 10' in lines
-    assert 'v alone 20' in lines
+    assert 'x alone 30' in lines  # each modality sees all that is not held out
+    assert 'v alone 40' in lines
     (x,) = (line for line in lines if line.startswith('x 40 '))
     assert x == 'x 40 4x6x1 uint8 ' + x.split('uint8 ')[1]
     assert x.endswith('5 logistics (256 values) 30 4 6')
