@@ -188,7 +188,7 @@ def test_no_key_is_used_twice():
     [
         (small.BINARY, 'dense', 'block'), (small.BINARY, 'conv', 'block'),
         (small.MIXED, 'conv', 'pointwise'), (small.MIXED, 'autoregressive', 'block'),
-        (small.THREE, 'autoregressive', 'block'),
+        pytest.param(small.THREE, 'autoregressive', 'block', marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_no_update_adds_axes_silently(modalities, network, last_layer):
@@ -275,7 +275,7 @@ def test_the_translation_objective_is_the_mean_of_its_bounds():
 @pytest.mark.parametrize(
     ('modalities', 'objective', 'num_pairs'),
     [(small.BINARY[:1], 'single', 0), (small.BINARY, 'joint', 0),
-     pytest.param(small.THREE, 'joint', 8, marks=pytest.mark.slow), (small.THREE, 'combined', 8),
+     pytest.param(small.THREE, 'joint', 8, marks=pytest.mark.slow), pytest.param(small.THREE, 'combined', 8, marks=pytest.mark.slow),
      pytest.param(small.THREE, 'translation', 8, marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_training_raises_the_bounds_of_any_number_of_modalities(
