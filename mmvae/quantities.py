@@ -17,6 +17,7 @@ A number has fields, not a name that says it all. In nats, with x and y for any 
                                               estimate of log p(y|x), no bound
 """
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -116,11 +117,12 @@ def table(
       samples: K.
       examples: 'all', or 'fewer' where the K-sample numbers are of fewer.
     """
-    names_of = subsets(list(rows))
-    lines = []
+    names_of, lines = subsets(list(rows)), []
+    # Of few sets of modalities there are many quantities.
+    weights_of = functools.cache(lambda names: weights([rows[name] for name in sorted(names)]))
     for quantity, v in values.items():
-        names = {*names_of[quantity.of], *names_of.get(quantity.given, ())}
-        mean, stderr, n, count = average(v, weights([rows[name] for name in sorted(names)]), groups)
+        names = frozenset(names_of[quantity.of] + names_of.get(quantity.given, ()))
+        mean, stderr, n, count = average(v, weights_of(names), groups)
         numbers = {'mean': mean, 'stderr': stderr, 'n': n, 'samples': samples, 'groups': count}
         lines.append({**quantity._asdict(), 'examples': examples, **numbers})
     return lines

@@ -44,6 +44,11 @@ class TrainState:
         averaged = isinstance(self.opt_state, Averaged)
         return self.opt_state.average if averaged else self.params
 
+    def sizes(self) -> tuple[str, str]:
+        """The number of parameters, and what a checkpoint takes: ('1,972,512', '31.6 MB')."""
+        count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
+        return f'{count:,}', f'{sum(leaf.nbytes for leaf in jax.tree.leaves(self)) / 1e6:.1f} MB'
+
 
 class Hyper(NamedTuple):
     """What one compilation serves any value of.
@@ -271,9 +276,7 @@ class _Training:
         self._programs: dict[int, Callable] = {}  # by the updates that a call makes
         self._pending: dict[str, Array] = {}  # metrics of the newest call, until they are read
         self._shown = {'bounds': '', 'validated': ''}  # beside the bar
-        size = sum(leaf.nbytes for leaf in jax.tree.leaves(self._state))
-        count = sum(leaf.size for leaf in jax.tree.leaves(self._state.params))
-        _log.info('%s parameters; a checkpoint takes %.1f MB', f'{count:,}', size / 1e6)
+        _log.info('%s parameters; a checkpoint takes %s', *self._state.sizes())
         self._writer = metrics.MetricsWriter(workdir, keep_until=self.step)
         self._bar = metrics.progress_bar(
             config.train.num_updates, self.step, 'updates', config.experiment

@@ -1,7 +1,6 @@
 """What --mode=check says: what the data are, who is seen with whom, and what training will cost."""
 
 import itertools
-import logging
 import time
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from mmvae.data.describe import describe
 from mmvae.run import folder
 from mmvae.system import metrics, parallel
 
-_log = logging.getLogger(__name__)
 _TIMED = 5  # updates
 
 
@@ -47,13 +45,10 @@ def cost(config: Config, data: DataSet) -> str:
     model = folder.build_model(config, data.modalities)
     feed, update = training.make_feed_and_update(config, model, data)
     state = training.initial_state(config, model, training.initial_pixels(config, data))
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-    count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    count, size = state.sizes()
     state, constants = parallel.replicate(state), parallel.replicate(feed.constants)
-    hyper, program = (
-        parallel.replicate(training.hyperparameters(config)),
-        parallel.map_update(update),
-    )
+    hyper = parallel.replicate(training.hyperparameters(config))
+    program = parallel.map_update(update)
     times = []
     for minibatch in itertools.islice(feed.minibatches(0), 1 + _TIMED):
         started = time.perf_counter()
@@ -65,8 +60,8 @@ def cost(config: Config, data: DataSet) -> str:
     updates = config.train.num_updates
     return metrics.table([
         ('networks', networks),
-        ('parameters', f'{count:,}'),
-        ('a checkpoint', f'{size / 1e6:.1f} MB'),
+        ('parameters', count),
+        ('a checkpoint', size),
         ('an update', f'{seconds:.3g} s, without validation'),
         (f'{updates:,} updates', f'{updates * seconds / 60:.3g} minutes'),
     ])  # fmt: skip

@@ -113,20 +113,15 @@ def read_run(workdir: Path) -> tuple[Config, tuple[Modality, ...]]:
     path = workdir / 'config.json'
     try:
         tree = read_json(path)
-        config = (
-            None
-            if tree is None
-            else resolve({name: section for name, section in tree.items() if name != 'modalities'})
-        )
-        modalities = () if config is None else modalities_of(tree, config)
+        if tree is not None:
+            config = resolve({name: part for name, part in tree.items() if name != 'modalities'})
+            return config, modalities_of(tree, config)
     except ValueError as error:
         raise InputError(
             f'--workdir: {path} cannot be used ({error}). Put its text back: results.json has it '
             'as "config", and the same command writes it anew into another --workdir'
         ) from error
-    if config is None:
-        raise InputError(f'--workdir: {workdir} holds no run (no config.json)')
-    return config, modalities
+    raise InputError(f'--workdir: {workdir} holds no run (no config.json)')
 
 
 def read_results(workdir: Path) -> dict[str, Any] | None:

@@ -86,8 +86,8 @@ class TrainedModel:
         key = keys.fold(jax.random.key(seed), keys.SAMPLE)
         draws = jnp.arange(num_samples)
         z = jax.vmap(lambda s: q.sample(jax.random.fold_in(key, s)), out_axes=1)(draws)
-        pictures = self._pictures(z.reshape(n * num_samples, -1), seed, [to])[to]
-        return pictures.reshape(n, num_samples, *pictures.shape[1:])
+        drawn = self._pictures(z.reshape(n * num_samples, -1), seed, [to])[to]
+        return drawn.reshape(n, num_samples, *drawn.shape[1:])
 
     def sample(self, count: int, seed: int = 0) -> dict[str, np.ndarray]:
         """What `count` draws of z ~ p(z) look like, as in `translate`: name -> [count, *shape]."""
