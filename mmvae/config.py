@@ -61,6 +61,36 @@ def flag(**more: Any) -> Any:
     return checked(bool, lambda v: True, 'True or False', **more)
 
 
+def by_subset(most: int, allowed: str) -> Any:
+    """A number of some sets of modalities, as 'x+y=32,x=64', kept in alphabetical order; '' of none."""
+    canonical = functools.partial(_canonical, most)
+    return checked(
+        str, lambda v: canonical(v) is not None, allowed.format(most), default='', settle=canonical
+    )
+
+
+def _canonical(most: int, text: str) -> str | None:
+    """The form of such a text that is kept; None where it cannot be read."""
+    numbers = {}
+    for part in text.split(',') if text.strip() else ():
+        subset, _, number = (word.strip() for word in part.partition('='))
+        names = sorted(name.strip() for name in subset.split('+'))
+        name = joined(names)
+        is_number = re.fullmatch(r'\d{1,10}', number, re.ASCII) and int(number) <= most
+        if not (is_number and all(map(str.isidentifier, names)) and len({*names}) == len(names)):
+            return None
+        if name in numbers:
+            return None
+        numbers[name] = int(number)
+    return ','.join(f'{name}={numbers[name]}' for name in sorted(numbers))
+
+
+def numbers_by_subset(text: str) -> dict[str, int]:
+    """What such a text says: {'x+y': 32, 'x': 64}."""
+    parts = (part.split('=') for part in text.split(',') if part)
+    return {subset: int(number) for subset, number in parts}
+
+
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     name: str = word(base='mnist5k')  # see `mmvae.data.LOADERS`
@@ -69,6 +99,22 @@ class DataConfig:
     feed: str | None = word(may_be_open=True)  # see `mmvae.data.streams.FEEDS`; by data set
     options: Any  # the loader's own fields, which stand beside these in a config
     unpaired: str = word(default='rest')  # or 'all': whom streams of one modality see
+    # In the place of num_pairs, how many are seen in which sets: `mmvae.data.dataset.assign_streams`
+    observed: str = by_subset(
+        2**31 - 1,
+        "at most one number from 0 to {} for each set of modalities, as in 'x+y+label=500,x+y=500'",
+    )
+
+    @property
+    def dealing(self) -> dict[str, Any]:
+        """The fields that say which training examples are seen in which modalities."""
+        return {f: getattr(self, f) for f in ('num_pairs', 'unpaired', 'observed', 'seed')}
+
+    def num_complete(self, names: Collection[str]) -> int | None:
+        """How many training examples are seen in all of these, the data's modalities; None for all."""
+        if not self.observed:
+            return self.num_pairs
+        return numbers_by_subset(self.observed).get(joined(sorted(names)), 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,38 +164,19 @@ class BatchConfig:
     paired: int = _batch_size(base=64)  # of each stream that observes several modalities
     unpaired: int = _batch_size(base=128)  # of each stream that observes one
     # Other sizes, as in 'x+y=32,x=64', kept with its names in alphabetical order.
-    by_stream: str = checked(
-        str, lambda v: _canonical_sizes(v) is not None,
-        f"at most one size from 0 to {_MOST_IN_BATCH} for each stream, as in 'x+y=32,x=64'",
-        default='', settle=lambda v: _canonical_sizes(v),
-    )  # fmt: skip
+    by_stream: str = by_subset(
+        _MOST_IN_BATCH, "at most one size from 0 to {} for each stream, as in 'x+y=32,x=64'"
+    )
 
     @property
     def sizes(self) -> dict[str, int]:
         """What `by_stream` says: 'x+y' -> 32."""
-        parts = (part.split('=') for part in self.by_stream.split(',') if part)
-        return {stream: int(size) for stream, size in parts}
+        return numbers_by_subset(self.by_stream)
 
     def of(self, observed: Collection[str]) -> int:
         """The batch size of the examples seen in these modalities."""
         default = self.paired if len(observed) > 1 else self.unpaired
         return self.sizes.get(joined(sorted(observed)), default)
-
-
-def _canonical_sizes(text: str) -> str | None:
-    """`BatchConfig.by_stream` in the form that is kept; None where it cannot be read."""
-    sizes = {}
-    for part in text.split(',') if text.strip() else ():
-        stream, _, size = (word.strip() for word in part.partition('='))
-        names = sorted(name.strip() for name in stream.split('+'))
-        name = joined(names)
-        is_size = re.fullmatch(r'\d{1,6}', size, re.ASCII) and int(size) <= _MOST_IN_BATCH
-        if not (is_size and all(map(str.isidentifier, names)) and len({*names}) == len(names)):
-            return None
-        if name in sizes:
-            return None
-        sizes[name] = int(size)
-    return ','.join(f'{name}={sizes[name]}' for name in sorted(sizes))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,11 +220,10 @@ class Config:
     def trains_pairs(self, names: Collection[str]) -> bool:
         """Whether bounds of all modalities, of which there are several, have any part in the loss.
 
-        Every data set has training examples that have all, and `num_pairs` sees some of them
-        complete unless it is 0.
+        Every data set has training examples that have all.
         """
-        has_stream = len(names) > 1 and self.data.num_pairs != 0 and self.train.batch.of(names) > 0
-        return has_stream and self.objective.joint_weight != 0
+        has_stream = self.data.num_complete(names) != 0 and self.train.batch.of(names) > 0
+        return len(names) > 1 and has_stream and self.objective.joint_weight != 0
 
     def digest(self) -> str:
         """8 hexadecimal digits of the fields that make this run another run."""

@@ -41,9 +41,11 @@ def test_pairs_train_only_with_examples_a_batch_and_a_weight():
         {'train__batch__by_stream': 'w+x+y=0'}, {'train__batch__by_stream': 'w+x+y=1,x=0'},
         {'train__batch__by_stream': 'x+y=4', 'train__batch__paired': 0},
         {'train__batch__by_stream': 'w+x+y=0,x+y=4'}, {'data__num_pairs': 0, 'train__batch__by_stream': 'x+y=4'},
+        {'data__num_pairs': 0, 'data__observed': 'x+w=4'}, {'data__num_pairs': 0, 'data__observed': 'x+y+w=4,x=2'},
     ]:  # fmt: skip
         config = small.make_config(**fields)
-        streams = assign_streams(np.arange(24), names, config.data.num_pairs)
+        dealt = config.data.num_pairs, config.data.unpaired, config.data.observed
+        streams = assign_streams(np.arange(24), names, *dealt)
         streams['x', 'y'] = {name: np.arange(5) for name in 'xy'}
         trained = make_streams(data._replace(streams=streams), config.train.batch, 0)
         assert config.trains_pairs(names) == (PAIRED in [s.name for s in trained]), fields
@@ -131,7 +133,7 @@ def test_wrong_types_unknown_and_missing_fields_are_refused_by_name():
             small.BINARY,
             'model.flow_steps: 2 given; allowed: 0 with the translation .* --config.model.flow_steps=0',
         ),
-        ({'data__num_pairs': 25}, small.BINARY, 'at most the number of training examples, 24'),
+        ({'data__num_pairs': 25}, small.BINARY, 'num_pairs: 25 given; allowed: at most 24'),
         ({'objective__name': 'single'}, small.BINARY[:1], 'data.num_pairs: 8 .* no pairs'),
         ({'train__batch__paired': 0, 'data__num_pairs': 24}, small.BINARY, 'trains on none'),
         ({'train__batch__unpaired': 0, 'data__num_pairs': 0}, small.BINARY, 'trains on none'),

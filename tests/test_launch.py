@@ -415,6 +415,10 @@ REFUSALS = {
     'a flow with the translation objective': (['--config.objective.name=translation', '--config.model.flow_steps=2'], ['model.flow_steps', '2', 'translation']),
     'rate of zero': (['--config.optimizer.learning_rate=0'], ['optimizer.learning_rate', '0.0', 'above 0']),
     'more pairs than examples': (['--config.data.num_pairs=4001'], ['data.num_pairs', '4001', '4000']),
+    'sets of modalities and pairs': (['--config.data.observed=x+y=5'], ['data.num_pairs', '500', '--config.data.num_pairs=0']),
+    'sets of unknown modalities': (
+        ['--config.data.observed=x+z=5', '--config.data.num_pairs=0'], ['data.observed', "'x+z=5'", 'x, y']
+    ),
     'nothing to train on': (
         ['--config.data.num_pairs=0', '--config.train.batch.unpaired=0'], ['train.batch', 'trains on none']
     ),

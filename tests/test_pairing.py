@@ -138,5 +138,5 @@ def test_too_few_complete_ids_are_refused_with_who_has_what():
     )
     with pytest.raises(InputError, match='2 ids have every modality, and 3 are needed'):
         pair({'x': np.arange(2), 'y': np.arange(2)}, 0.1, 0.1)
-    with pytest.raises(InputError, match='data.num_pairs: 9 given; allowed: at most .* 8'):
+    with pytest.raises(InputError, match='data.num_pairs: 9 given; allowed: at most 8'):
         pair({'x': np.arange(10), 'y': np.arange(10)}, 0.1, 0.1, num_pairs=9)

@@ -611,7 +611,7 @@ def test_a_run_of_data_with_other_modalities_is_loaded_without_them(tmp_path, mo
         ({'data.size': 7}, 'examples of x: 7 different'),
         ({'objective.name': 'single', 'data.num_pairs': 4}, 'the data have 3 .x, y, w.'),
         ({'train.batch.by_stream': 'x+y=3'}, 'streams of the data: x[+]y[+]w, x, y, w'),
-        ({'data.num_pairs': 21}, 'at most the number of training examples, 20'),
+        ({'data.num_pairs': 21}, 'num_pairs: 21 given; allowed: at most 20'),
     ]:
         with pytest.raises(InputError, match=message):
             folder.prepare(folder.resolve(override(tree, change)), tmp_path / 'run', None)

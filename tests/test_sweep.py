@@ -151,6 +151,12 @@ def prepare(grid, folder, base=BASE):
 def test_what_only_the_data_can_tell_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(InputError, match='sweep point data.num_pairs=4001: .*at most'):
         prepare('data.num_pairs=0,4001', tmp_path / 'sweep')
+    sets = "data.num_pairs=0;data.observed='x+y=500','x=50, y+x=40';train.batch.by_stream='x+y=5'"
+    points, _ = prepare(sets, tmp_path / 'sweep')
+    assert [p.config.data.observed for p in points] == ['x+y=500', 'x=50,x+y=40']
+    assert len({p.workdir for p in points}) == 2
+    with pytest.raises(InputError, match='sweep point .*x[+]y=4001.*at most 4000'):
+        prepare("data.num_pairs=0;data.observed='','x+y=4001'", tmp_path / 'sweep')
     assert not (tmp_path / 'sweep').exists()
 
 
@@ -161,7 +167,7 @@ def test_few_examples_of_many_modalities_are_refused_only_where_their_runs_would
     tree['data'].update(num_pairs=None, test=1, validation=1, feed='resident')
     points = sweeps.parse_grid('data.unpaired=rest,all;seed=0,1')
     assert len(sweeps.prepare(tree, points, tmp_path / 'sweep', str(tmp_path))[0]) == 4
-    with pytest.raises(InputError, match='sweep point data.num_pairs=3: .*at most .* examples, 2'):
+    with pytest.raises(InputError, match='sweep point data.num_pairs=3: .*at most 2 in all'):
         sweeps.prepare(tree, [{'data.num_pairs': 3}], tmp_path / 'sweep', str(tmp_path))
 
 

@@ -9,10 +9,12 @@ import importlib.util
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from mmvae.config import BatchConfig, DataConfig, parse_options, require, require_known
 from mmvae.data import cifar10, folder, memory, mnist, views
 from mmvae.data.checks import check_values
-from mmvae.data.dataset import UNPAIRED, DataSet
+from mmvae.data.dataset import UNPAIRED, DataSet, assign_streams
 from mmvae.data.streams import FEEDS
 from mmvae.quantities import joined
 from mmvae.types import Modality
@@ -75,6 +77,13 @@ def check(config: DataConfig) -> DataConfig:
     if feed is None:
         feed = loader.feed if _tensorflow_is_installed() else 'resident'
     require_known('data.feed', feed, FEEDS)
+    if config.observed:
+        # Flags and sweeps cannot say None: 0 is as good.
+        allowed = (
+            'no data.num_pairs beside data.observed: None or, as a flag, --config.data.num_pairs=0'
+        )
+        require(not config.num_pairs, 'data.num_pairs', config.num_pairs, allowed)
+        config = dataclasses.replace(config, num_pairs=None)
     options = parse_options(loader.options, config)
     return dataclasses.replace(config, options=options, feed=feed)
 
@@ -90,19 +99,19 @@ def check_counts(config: DataConfig, batch: BatchConfig, data: DataSet) -> None:
     """Checks pairs and minibatches against the modalities and the number of training examples.
 
     Args:
-      data: of this config, or with another seed, other pairs or other streams of one modality.
+      data: of this config, or with another seed or with others seen in which modalities.
 
     Raises:
       InputError: there are more pairs than examples, or nothing to train on.
     """
-    names, pairs = tuple(m.name for m in data.modalities), config.num_pairs
-    several = len(names) > 1
-    require(several or not pairs, 'data.num_pairs', pairs, '0: a single modality has no pairs')
+    names = tuple(m.name for m in data.modalities)
+    for field, nothing in (('num_pairs', 0), ('observed', '')):
+        value, allowed = getattr(config, field), f'{nothing!r}: a single modality has no pairs'
+        require(len(names) > 1 or not value, f'data.{field}', value, allowed)
     name, rows = next(iter(data.splits['train'].items()))
-    complete = len({*data.ids[name][rows].tolist()})
-    allowed = f'at most the number of training examples, {complete}'
-    require((pairs or 0) <= complete, 'data.num_pairs', pairs, allowed)
-    known = {joined(sorted(observed)): observed for observed in data.streams}
+    complete = np.unique(data.ids[name][rows])
+    dealt = assign_streams(complete, names, config.num_pairs, config.unpaired, config.observed)
+    known = {joined(sorted(observed)): observed for observed in {**data.streams, **dealt}}
     for stream in batch.sizes:
         allowed = 'sizes of the streams of the data: ' + ', '.join(map(joined, known.values()))
         require(stream in known, 'train.batch.by_stream', batch.by_stream, allowed)

@@ -4,7 +4,7 @@ import logging
 import math
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -108,16 +108,14 @@ def parse_specs(text: str) -> dict[str, Spec]:
 
 
 def make_data(
-    sources: Mapping[str, Source], labels: Mapping[str, Source] | None = None, *,
-    validation: float = 0.1, test: float = 0.1, num_pairs: int | None = None,
-    unpaired: str = 'rest', seed: int = 0,
-) -> DataSet:  # fmt: skip
+    sources: Mapping[str, Source], labels: Mapping[str, Source] | None = None, **dealt: Any
+) -> DataSet:
     """The data set of some modalities, paired by their ids.
 
     Args:
       sources: modality -> its values, in the order that the modalities are to have.
       labels: name -> classes, whole numbers from 0, -1 where unknown; never read by training.
-      validation, test, num_pairs, unpaired, seed: see `pairing.pair`.
+      dealt: validation, test, num_pairs, unpaired, observed, seed: see `pairing.pair`.
 
     Raises:
       InputError: values cannot be modelled as is said, or ids do not fit.
@@ -128,7 +126,7 @@ def make_data(
         check_name(name, source.where or name, RESERVED_LABELS)
     arrays = {name: _check_values(name, source) for name, source in sources.items()}
     ids, id_names = number_ids(_ids(sources))
-    splits, streams = pair(ids, validation, test, num_pairs, unpaired, seed, id_names)
+    splits, streams = pair(ids, id_names=id_names, **dealt)
     modalities = tuple(describe(name, arrays[name], s) for name, s in sources.items())
     classes, left_out = {}, {}
     for name, source in (labels or {}).items():

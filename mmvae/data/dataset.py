@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmvae.config import DataConfig
+from mmvae.config import DataConfig, numbers_by_subset, require
 from mmvae.types import Modality
 
 Rows = dict[str, np.ndarray]  # modality -> rows of its array, [n]: n examples
@@ -28,7 +28,8 @@ class DataSet(NamedTuple):
       labels: name -> a whole number for each id, -1 where it is unknown; never read by training.
       id_names: what each id is called, for example its place in the source.
       judges: of labels that need no or a special training (see `mmvae.data.judges`): label ->
-        (modality -> what tells the label by values of it, as `shown` gives them).
+        (modality -> what tells the label by values of it, as `shown` gives them; None where the
+        modality does not show it).
     """
 
     modalities: tuple[Modality, ...]
@@ -38,7 +39,9 @@ class DataSet(NamedTuple):
     ids: dict[str, np.ndarray]
     labels: dict[str, np.ndarray]
     id_names: np.ndarray
-    judges: Mapping[str, Callable[[str], Callable[[np.ndarray], np.ndarray]]] = MappingProxyType({})
+    judges: Mapping[str, Callable[[str], Callable[[np.ndarray], np.ndarray] | None]] = (
+        MappingProxyType({})
+    )
 
     def labels_of(self, name: str, modality: str, rows: np.ndarray) -> np.ndarray:
         """The labels of some rows of a modality's array."""
@@ -73,7 +76,9 @@ def in_parts(
             name: dict.fromkeys(arrays, r)
             for name, r in zip(('train', 'validation', 'test'), rows, strict=True)
         },
-        streams=assign_streams(order, tuple(arrays), config.num_pairs, config.unpaired),
+        streams=assign_streams(
+            order, tuple(arrays), config.num_pairs, config.unpaired, config.observed
+        ),
         ids=dict.fromkeys(arrays, np.arange(sum(sizes))), labels=labels, **more,
     )  # fmt: skip
 
@@ -103,9 +108,10 @@ def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def assign_streams(
-    order: np.ndarray, names: tuple[str, ...], num_pairs: int | None, unpaired: str = 'rest'
-) -> dict[tuple[str, ...], Rows]:
-    """Which training examples are seen in which modalities.
+    order: np.ndarray, names: tuple[str, ...], num_pairs: int | None, unpaired: str = 'rest',
+    observed: str = '',
+) -> dict[tuple[str, ...], Rows]:  # fmt: skip
+    """Which of the training examples that have every modality are seen in which modalities.
 
     Args:
       order: the examples in the order in which they are dealt out, [N]: rows of every array.
@@ -114,17 +120,35 @@ def assign_streams(
       unpaired: 'rest' splits the others evenly into those seen in the first modality only, in
         the second only, and so on: every example is seen once. 'all' gives every modality all
         examples, the pairs among them, whatever their number.
+      observed: in the place of `num_pairs` how many are seen in which sets, as 'x+y+w=500,x+y=500':
+        the first in the largest set, and none in two. Of a set of one modality, as in 'w=0', the
+        number is exact, and the others are split among the modalities that have none.
 
     Returns:
-      Observed modalities -> rows: all of them (the pairs) first, then each by itself.
-      One modality has a single stream, of all examples.
+      Observed modalities -> rows: all of them (the pairs) first, then the sets of `observed` from
+      large to small, then each by itself. One modality has a single stream, of all examples.
+
+    Raises:
+      InputError: `observed` has an unknown modality, or there are too few examples.
     """
     if len(names) == 1:
         return {names: {names[0]: order}}
-    num_pairs = len(order) if num_pairs is None else num_pairs
-    if unpaired == 'all':
-        parts = [order] * len(names)
-    else:
-        parts = np.array_split(order[num_pairs:], len(names))
-    pairs = dict.fromkeys(names, order[:num_pairs])
-    return {names: pairs, **{(n,): {n: part} for n, part in zip(names, parts, strict=True)}}
+    size = lambda subset: (-len(subset), [names.index(name) for name in subset])  # noqa: E731
+    numbers, field = {names: len(order) if num_pairs is None else num_pairs}, 'data.num_pairs'
+    if observed:
+        numbers, field = {names: 0}, 'data.observed'
+        for text, number in numbers_by_subset(observed).items():
+            allowed = f'sets of the modalities {", ".join(names)}'
+            require({*text.split('+')} <= {*names}, field, observed, allowed)
+            numbers[tuple(name for name in names if name in text.split('+'))] = number
+        numbers = {subset: numbers[subset] for subset in sorted(numbers, key=size)}
+    total = sum(numbers.values())
+    allowed = f'at most {len(order)} in all, the training examples that have every modality'
+    require(total <= len(order), field, observed or num_pairs, allowed)
+    *parts, rest = np.split(order, np.cumsum([*numbers.values()]))
+    dealt = dict(zip(numbers, parts, strict=True))
+    singles = [(name,) for name in names if (name,) not in numbers]
+    if singles:
+        shares = [order] * len(singles) if unpaired == 'all' else np.array_split(rest, len(singles))
+        dealt |= zip(singles, shares, strict=True)
+    return {subset: dict.fromkeys(subset, dealt[subset]) for subset in sorted(dealt, key=size)}

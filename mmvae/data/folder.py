@@ -56,9 +56,8 @@ def load(config: DataConfig, data_dir: str | None) -> DataSet:
         Path(options.cache) if options.cache else None, options.skip_broken,
     )  # fmt: skip
     return make_data(
-        sources, labels, validation=options.validation, test=options.test,
-        num_pairs=config.num_pairs, unpaired=config.unpaired, seed=config.seed,
-    )  # fmt: skip
+        sources, labels, validation=options.validation, test=options.test, **config.dealing
+    )
 
 
 def read_folder(

@@ -160,11 +160,9 @@ class Data:
             self.held_out[field.name] = float(value)
         self._data = self.data_set(unpaired='all')  # as `fit` does, where nothing else is said
 
-    def data_set(
-        self, num_pairs: int | None = None, unpaired: str = 'rest', seed: int = 0
-    ) -> DataSet:
-        """Its rows in splits and streams; the arguments are the fields of `config.data`."""
-        arguments = {**self.held_out, 'num_pairs': num_pairs, 'unpaired': unpaired, 'seed': seed}
+    def data_set(self, **dealing: Any) -> DataSet:
+        """Its rows in splits and streams; the arguments are those of `DataConfig.dealing`."""
+        arguments = {**self.held_out, **dealing}
         return check_values(make_data(self._modalities, self._labels, **arguments))
 
     def __str__(self) -> str:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mmvae.config import DataConfig, checked, require_known, whole, word
+from mmvae.config import DataConfig, checked, flag, require_known, whole, word
 from mmvae.data import judges
 from mmvae.data.coloured_mnist import EDGE_COLOURS, colour_of
 from mmvae.data.dataset import DataSet, balanced_order, in_parts, spread
 from mmvae.data.files import read_data_set
-from mmvae.data.views import VIEWS, modalities, view
+from mmvae.data.views import LABEL, VIEWS, modalities, view
 
 _SHAPES = {'x_train': (60000, 28, 28), 'y_train': (60000,),
            'x_test': (10000, 28, 28), 'y_test': (10000,)}  # fmt: skip
@@ -36,6 +36,9 @@ class Options:
     edge_colours: str = word(default='separate')  # how edge maps are coloured
     train_digits: tuple[int, ...] = _digits()  # those trained and validated on
     test_digits: tuple[int, ...] = _digits()  # those tested on
+    with_label: bool = flag(
+        default=False
+    )  # whether the digit's class is a modality, the last of them
 
     def __post_init__(self):
         require_known('data.view', self.view, VIEWS)
@@ -82,17 +85,15 @@ def _make(
         rows = rows[: options.limit or None]
         parts.append((images[rows], labels[rows], source[rows], colours[rows]))
     images, labels, source, colours = map(np.concatenate, zip(*parts, strict=True))
-    named, judged = (
-        {'digit': labels},
-        {'digit': functools.partial(_learn_digits, config, digits[0])},
-    )
+    named = {'digit': labels}
+    judged = {'digit': functools.partial(_learn_digits, config, digits[0])}
     if options.view == 'coloured':
         named['colour'] = colours
-        judged['colour'] = lambda modality: functools.partial(colour_of, name=modality)
+        judged['colour'] = _colour_judge
     sizes = [len(part[1]) for part in parts]
     return in_parts(
-        config, modalities(config), view(config, images, colours), sizes, make_order(sizes[0]), named,
-        id_names=source, judges=judged,
+        config, modalities(config), view(config, images, labels, colours), sizes,
+        make_order(sizes[0]), named, id_names=source, judges=judged,
     )  # fmt: skip
 
 
@@ -101,12 +102,18 @@ def _colours(config: DataConfig, number: int, size: int) -> np.ndarray:
     return np.random.default_rng([config.seed, number, 2]).integers(3, size=size)
 
 
+def _colour_judge(modality: str) -> judges.Judge | None:
+    return None if modality == LABEL else functools.partial(colour_of, name=modality)
+
+
 def _learn_digits(config: DataConfig, digits: Digits, modality: str) -> judges.Judge:
     """Tells all ten digits, also those that a model was not to see, by their brightness."""
+    if modality == LABEL:
+        return lambda values: values.argmax(-1)
     images, labels, _ = digits
     rows = spread(len(labels[: config.options.limit or None]), judges.MOST)
     colours = _colours(config, 0, len(labels))[rows]
-    values = view(config, images[rows], colours)[modality] / 255
+    values = view(config, images[rows], labels[rows], colours)[modality] / 255
     return judges.learn(values, labels[rows], features=lambda values: values.max(-1))
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mmvae.config import require
-from mmvae.data.dataset import Rows
+from mmvae.config import numbers_by_subset
+from mmvae.data.dataset import Rows, assign_streams
 from mmvae.types import InputError
 
 Ids = Mapping[str, np.ndarray]  # modality -> the id of each array row as a number from 0, [N_m]
@@ -51,8 +51,8 @@ def combine(ids: Ids, modalities: Sequence[str], chosen: np.ndarray) -> Rows:
 
 
 def pair(
-    ids: Ids, validation: float, test: float, num_pairs: int | None = None,
-    unpaired: str = 'rest', seed: int = 0, id_names: np.ndarray | None = None,
+    ids: Ids, validation: float = 0.1, test: float = 0.1, num_pairs: int | None = None,
+    unpaired: str = 'rest', observed: str = '', seed: int = 0, id_names: np.ndarray | None = None,
 ) -> tuple[dict[str, Rows], dict[tuple[str, ...], Rows]]:  # fmt: skip
     """The splits and the training streams.
 
@@ -62,7 +62,8 @@ def pair(
     Args:
       validation, test: how many ids: below 1 a share of those that every modality has, and
         otherwise a number of them.
-      num_pairs: how many training ids that every modality has are seen complete; None for all.
+      num_pairs, observed: how many training ids that every modality has are seen complete, or in
+        which modalities: see `assign_streams`.
       unpaired: 'rest' deals the others of them evenly among the modalities, in one of which each is
         seen. 'all' lets each modality see by itself all its training rows, those of the pairs too.
       seed: of the draw.
@@ -73,7 +74,7 @@ def pair(
       ids share, from large to small, and each modality by itself.
 
     Raises:
-      InputError: too few ids are in every modality.
+      InputError: too few ids are in every modality, or `observed` has an unknown one.
     """
     names = tuple(ids)
     size = max(int(i.max(initial=-1)) for i in ids.values()) + 1
@@ -93,24 +94,19 @@ def pair(
     }
     if len(names) == 1:
         return splits, {names: splits['train']}
-    allowed = f'at most the number of training ids that every modality has, {len(trained)}'
-    require((num_pairs or 0) <= len(trained), 'data.num_pairs', num_pairs, allowed)
-    pairs, others = np.split(trained, [len(trained) if num_pairs is None else num_pairs])
-    streams = {names: combine(ids, names, pairs)}
-    for number in range(len(names) - 1, 0, -1):
+    dealt, streams = assign_streams(trained, names, num_pairs, unpaired, observed), {}
+    for number in range(len(names), 0, -1):
         for subset in itertools.combinations(names, number):
             is_in = np.array([name in subset for name in names])
-            (chosen,) = np.nonzero((has == is_in[:, None]).all(0))
-            if number > 1 and len(chosen):
-                streams[subset] = combine(ids, subset, chosen)
-            elif number == 1:
-                (name,) = subset
-                if unpaired == 'all':
-                    held_out = np.isin(ids[name], [*tested, *validated])
-                    chosen = np.unique(ids[name][~held_out])
-                else:
-                    dealt = np.array_split(others, len(names))[names.index(name)]
-                    chosen = np.concatenate([chosen, dealt])
+            chosen = trained[:0]
+            if number < len(names):  # ids that no other modality has
+                (chosen,) = np.nonzero((has == is_in[:, None]).all(0))
+            if number == 1 and unpaired == 'all' and subset[0] not in numbers_by_subset(observed):
+                held_out = np.isin(ids[subset[0]], [*tested, *validated])
+                chosen = np.unique(ids[subset[0]][~held_out])
+            elif subset in dealt:
+                chosen = np.concatenate([chosen, dealt[subset][subset[0]]])
+            if subset in dealt or len(chosen):
                 streams[subset] = combine(ids, subset, chosen)
     return splits, streams
 

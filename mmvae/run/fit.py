@@ -52,7 +52,7 @@ def fit(data: Data, workdir: str | Path, fields: Mapping[str, Any] | None = None
             'fields: data.name, data.validation or data.test given; allowed: other fields. '
             'mmvae.Data(..., validation=..., test=...) says how many ids are kept from training'
         )
-    rows = data.data_set(config.data.num_pairs, config.data.unpaired, config.data.seed)
+    rows = data.data_set(**config.data.dealing)
     data_set = folder.prepare(config, workdir, None, data=rows)
     try:
         measure.train(config, workdir, data_set)

@@ -204,8 +204,8 @@ def prepare(
         data, batch = point.config.data, point.config.train.batch
         try:
             parallel.check_batches(batch)
-            # What is checked does not depend on who is paired: that is not read again for each.
-            same = dataclasses.replace(data, seed=0, num_pairs=None)
+            # What is checked does not depend on who is seen in what: it is not read again for each.
+            same = dataclasses.replace(data, seed=0, num_pairs=None, observed='')
             data_sets.check_counts(data, batch, load(same))
             run.check_folder(point.config, point.workdir)
         except InputError as error:
