@@ -65,6 +65,26 @@ def test_figures_are_neither_tiny_nor_enormous(shape, tmp_path):
     assert 600 < width < 2600
 
 
+def test_quadrants_lie_as_they_do_in_the_digit():
+    digit = np.random.default_rng(0).random((2, 28, 28, 1))
+    top, bottom = digit[:, :14], digit[:, 14:]
+    column = {
+        'x': top[:, :, :14],
+        'y': top[:, :, 14:],
+        'v': bottom[:, :, :14],
+        'w': bottom[:, :, 14:],
+    }
+    quadrants = [Modality(name, (14, 14, 1)) for name in column]
+    label = Modality('label', (), 'categorical', 10)
+    picture = panels.grid([*quadrants, label], [{**column, 'label': np.eye(10)[[3, 4]]}, column])
+    rows = picture.reshape(2, -1, *picture.shape[1:])
+    for left in (1, 31):
+        shown = rows[:, 1:29, left : left + 28]
+        np.testing.assert_allclose(shown, np.broadcast_to(digit, (2, 28, 28, 3)))
+    beside = panels.grid(quadrants, [column], upright=False)
+    np.testing.assert_allclose(beside[1:29, 29:57], column['y'][0].repeat(2, 0).repeat(2, 1))
+
+
 def test_reconstructions_are_draws_of_the_likelihoods_means():
     model, params, x = small.make_model(small.THREE, small.DENSE)
     key = jax.random.key(0)

@@ -69,10 +69,12 @@ def _reconstruction_panels(model, params, seen, key) -> list[Panel]:
     seen = _first(seen)
     whole = _shown(model.modalities, seen)
     panels = [Panel('test\nexamples', grid(model.modalities, [whole]))]
-    for source in model.subsets():
-        columns = reconstructions(model, params, seen, source, key, 6)
-        titles = ' and '.join(model.modality(n).title for n in source)
-        title = f'given {titles}:\nthe {_kind(model)} of 6 draws of z'
+    sources = model.subsets()
+    draws = 6 if len(sources) < 5 else 3  # of many there is space for fewer
+    for source in sources:
+        columns = reconstructions(model, params, seen, source, key, draws)
+        names = source if len(source) > 2 else [model.modality(n).title for n in source]
+        title = f'given {_listed(names)}:\nthe {_kind(model)} of {draws} draws of z'
         columns = [{n: whole[n] for n in source}, *columns]
         panels.append(Panel(title, grid(model.modalities, columns)))
     return panels
@@ -142,6 +144,12 @@ FIGURES = {
 
 def _first(seen: Mapping[str, Array], count: int = 10) -> dict[str, Array]:
     return {n: a[:count] for n, a in seen.items()}
+
+
+def _listed(names: Sequence[str]) -> str:
+    """'x', 'x and y', 'x, y and w'."""
+    *first, last = names
+    return ' and '.join([', '.join(first), last] if first else [last])
 
 
 def _kind(model: MultimodalVAE) -> str:
@@ -265,7 +273,7 @@ def draw_translation(
 
 def draw_data(data: DataSet, path: Path, count: int = 6) -> None:
     """Writes some training examples of each stream, and test examples; what is not seen is grey."""
-    groups = {f'trained on: {" and ".join(o)}': rows for o, rows in data.streams.items()}
+    groups = {f'trained on: {_listed(o)}': rows for o, rows in data.streams.items()}
     groups['test'] = data.splits['test']
     rng, pictures = np.random.default_rng(0), {}
     for title, rows in groups.items():

@@ -41,12 +41,17 @@ def grid(
 
     A modality that a column lacks is grey. Small images and strips are magnified by whole numbers
     to about the size of the largest. Modalities whose images are of one width stand on one
-    another, if `upright`; others side by side. White fills what is left; grey levels become
-    colours where there are colours.
+    another, if `upright`, and 4 or 9 images of one size in a square, row by row; others side by side.
+    White fills what is left; grey levels become colours where there are colours.
     """
     count = len(next(iter(columns[0].values())))
     sizes = {m.name: _cells(m, np.zeros((1, *m.shown_shape))).shape[1:] for m in modalities}
-    largest = max(_LEAST, *(max(size[:2]) for size in sizes.values()))
+    of_images = [sizes[m.name][:2] for m in modalities if m.is_image]
+    across = math.isqrt(len(of_images))  # images in a row of the square
+    if not (upright and across**2 == len(of_images) and len({*of_images}) == 1):
+        across = 1
+    larger = {m.name: across if m.is_image else 1 for m in modalities}
+    largest = max(_LEAST, *(max(size[:2]) * larger[name] for name, size in sizes.items()))
     channels = max(size[2] for size in sizes.values())
 
     def tile(modality, column):
@@ -55,7 +60,7 @@ def grid(
             tile = _cells(modality, np.asarray(column[modality.name]))
         else:
             tile = np.full((count, height, width, 1), GREY)
-        factor = largest // max(height, width)
+        factor = largest // (max(height, width) * larger[modality.name])
         thickness = factor if modality.is_image else max(factor, _THICKNESS // height)
         tile = tile.repeat(thickness, 1).repeat(factor, 2).repeat(channels // tile.shape[3], 3)
         return tile if modality.is_image else _white(tile, top=1)
@@ -64,7 +69,11 @@ def grid(
     on_one_another = upright and len(widths) <= 1
     pictures = []
     for column in columns:
-        tiles = [tile(m, column) for m in modalities]
+        tiles = [tile(m, column) for m in modalities if across == 1 or not m.is_image]
+        if across > 1:
+            square = [tile(m, column) for m in modalities if m.is_image]
+            rows = [square[i : i + across] for i in range(0, len(square), across)]
+            tiles.insert(0, np.concatenate([np.concatenate(row, axis=2) for row in rows], axis=1))
         height, width = (max(t.shape[axis] for t in tiles) for axis in (1, 2))
         if on_one_another:
             parts = [_white(t, right=width - t.shape[2]) for t in tiles]
