@@ -108,14 +108,14 @@ def measure(config, calls):
     The parts overlap: 'update' is the whole.
     """
     data = random_data(config)
-    model = run.build_model(config, data.modalities)
+    model = run.new_model(config, data)
     streams = make_streams(data, config.train.batch, config.data.seed)
     optimizer = functools.partial(rmsprop_nesterov, config.optimizer)
     feed, update = train.make_feed_and_update(config, model, data)
     initial = train.initial_state(config, model, train.initial_pixels(config, data))
     holder = [parallel.replicate(initial)]
     constants = parallel.replicate(feed.constants)
-    hyper = parallel.replicate(train.hyperparameters(config))
+    hyper = parallel.replicate(train.hyperparameters(config, len(model.names)))
     minibatch = parallel.split(next(feed.minibatches(0)))
     update = parallel.map_update(update).lower(holder[0], constants, minibatch, hyper).compile()
     of_one = {m.name: 4 * int(np.prod(m.shape)) * outputs_per_element(m) for m in data.modalities}

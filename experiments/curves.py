@@ -22,8 +22,8 @@ def read_run(workdir):
     rows = metrics.read_metrics(workdir / 'metrics.jsonl', 'validation')
     if not rows:
         raise InputError(f'{workdir}: no validation bounds in its metrics.jsonl')
-    config, modalities = folder.read_run(workdir)
-    return curves.Run(workdir.name, config, tuple(m.name for m in modalities), rows)
+    config, model = folder.read_model(workdir)
+    return curves.Run(workdir.name, config, model.names, rows)
 
 
 def main(argv):

@@ -43,7 +43,7 @@ analysis/:  figures, tables, and what a latent is good for
 sweep/:     many runs in one folder
 
 A package or module imports from what stands before it (commas: not from each other):
-types < quantities < keys < config < system < data < model < objectives < optimizer, evaluate < train < analysis < run < sweep
+types < quantities < keys < config < system < data < model < bounds < objectives < optimizer, evaluate < train < analysis < run < sweep
 """
 
 import importlib

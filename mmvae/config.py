@@ -132,7 +132,10 @@ class ModelConfig:
         int, lambda v: 3 <= v <= 99 and v % 2, 'an odd number, at least 3 and at most 99', 3
     )
     masked_gates: bool = flag(default=False)  # whether each block is gated
-    flow_steps: int = whole(0, 100, default=0)  # of flow in each posterior; 0: Gaussian
+    # See `mmvae.model.posteriors.POSTERIORS`; left open, the objective's own.
+    posterior: str | None = word(may_be_open=True, default=None)
+    flow: str = word(default='each')  # a flow in each posterior, or 'shared': one that all have
+    flow_steps: int = whole(0, 100, default=0)  # of a flow; 0: Gaussian
     last_layer: str = word(default='block')  # of the conv decoder
 
 
@@ -143,6 +146,13 @@ class ObjectiveConfig:
     joint_weight: float | None = real(may_be_open=True)
     free_bits: float = real(base=0.0)  # psi of equation (4.16), nats a latent dimension
     num_samples: int = whole(1, 10_000, base=1)  # S of equations (4.7) and (4.9)
+    estimator: str = word(default='elbo')  # see `mmvae.bounds.ESTIMATORS`
+    # The parameters of the objectives' formulas, see `mmvae.objectives`.
+    alpha: float = real(default=0.1)
+    beta: float = real(default=1.0)
+    gamma: float = real(default=1.0)
+    a: float | None = real(may_be_open=True, default=None)  # left open, by objective
+    num_subsets: int = whole(0, 100, default=1)  # k of mvae
     kl_warmup: int = whole(default=0)  # updates in which the weight of the KL rises from 0 to 1
 
 

@@ -1,13 +1,12 @@
 """Bounds and importance-weighted estimates of examples, and of a split with every example counted once.
 
-`quantities` says which numbers there are. Each subset of the modalities that the model has a
-posterior for has them. Without a joint posterior there is no (4.9), and the importance-weighted
-estimate of all modalities proposes from the equal mixture of their posteriors. Each bound and each
-K-sample number has its own randomness.
+`quantities` says which numbers there are. Each subset of the modalities whose posterior the model lists
+has them. Each bound and each K-sample number has its own randomness.
 """
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mmvae import keys, objectives, quantities
+from mmvae.bounds import bound, log_weights
 from mmvae.config import Config, EvalConfig
 from mmvae.data import DataSet
 from mmvae.data.dataset import Rows, count, spread
@@ -114,17 +114,20 @@ def selection_bound(
 ) -> tuple[str, float]:
     """The name and value of the bound that decides which checkpoint is best.
 
-    What the objective maximises of pairs. Where no pairs are trained on, or there is one
-    modality, the sum of the modalities' own bounds. Streams of some modalities, but not of all,
-    train no bound of all.
+    The plain bounds that the objective maximises where all modalities are seen, as it weighs them.
+    Where they never are, or there is one modality, the sum of the bounds on what is.
     """
+    names = tuple(names)
     if not config.trains_pairs(names):
-        singles = [Quantity('bound', name, '', name) for name in names]
-        return ' + '.join(q.column(names) for q in singles), sum(bounds[q] for q in singles)
+        own = [q for q in bounds if q.kind == 'bound' and q.of == q.posterior]
+        each = [q for q in own if q.of != joined(names) or len(names) == 1]
+        return ' + '.join(q.column(names) for q in each), sum(bounds[q] for q in each)
     objective = config.objective.name
-    weighted = objectives.OBJECTIVES[objective].bounds(tuple(names))
-    score = sum(w * bounds[Quantity('bound', joined(names), '', joined(s))] for w, s in weighted)
-    return ('joint_bound' if objective == 'joint' else f'{objective} bound'), score
+    weighted = objectives.OBJECTIVES[objective].bounds(names)
+    score = sum(
+        w * bounds[Quantity('bound', joined(of), '', joined(source))] for w, source, of in weighted
+    )
+    return ('joint_bound' if len(weighted) == 1 else f'{objective} bound'), score
 
 
 def example_bounds(model: MultimodalVAE, x: Observed, key: Key) -> dict[Quantity, Array]:
@@ -133,15 +136,16 @@ def example_bounds(model: MultimodalVAE, x: Observed, key: Key) -> dict[Quantity
     parts_of = quantities.bounds(model.names, model.subsets())
     for number, ((of, source), parts) in enumerate(parts_of.items()):
         bound_key = keys.fold(key, keys.SAMPLE, number)
-        terms = objectives.bound(model, {n: x[n] for n in of}, source, bound_key)
+        terms = bound(model, {n: x[n] for n in of}, source, bound_key)
         numbers = terms.value, jnp.sum(terms.kl), *(terms.reconstruction[n] for n in of)
         values |= dict(zip(parts, numbers, strict=True))
     return values
 
 
-def proposals(model: MultimodalVAE, source: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """Whose posteriors z is drawn from, in equal parts: the source's, or each modality's in it."""
-    return (source,) if model.joint_posterior else tuple((name,) for name in source)
+def posterior_name(model: MultimodalVAE, source: Sequence[str]) -> str:
+    """What z is drawn from, as `Quantity` says it."""
+    is_mixture = model.num_components(source) > 1
+    return f'mixture of {", ".join(source)}' if is_mixture else joined(source)
 
 
 def example_log_weights(
@@ -154,11 +158,10 @@ def example_log_weights(
         terms = {}
         z = model.prior().sample(keys.fold(key, keys.PRIOR, k))
         by_prior = model.log_likelihoods(z, x)
-        for number, source in enumerate(dict.fromkeys([*model.subsets(), names])):
-            drawn_from, given = proposals(model, source), joined(source)
-            posterior = given if len(drawn_from) == 1 else f'mixture of {", ".join(source)}'
+        for number, source in enumerate(model.subsets()):
+            given, posterior = joined(source), posterior_name(model, source)
             weigh_key = keys.fold(key, keys.WEIGH, number)
-            weights = objectives.log_weights(model, drawn_from, x, weigh_key, k)
+            weights = log_weights(model, source, x, weigh_key, k)
             terms[Quantity('importance-weighted', given, '', posterior)] = weights.of(source)
             rest = tuple(name for name in names if name not in source)
             for target in dict.fromkeys([*((name,) for name in rest), rest] if rest else []):
@@ -178,7 +181,7 @@ class Evaluator:
     def __init__(self, model: MultimodalVAE, config: EvalConfig):
         self._model = model
         self._config = config
-        self._mixture = len(proposals(model, model.names))
+        self._components = math.lcm(*map(model.num_components, model.subsets()))
         self._bounds = self._map(example_bounds)
         self._weights = self._map(example_log_weights)
 
@@ -254,7 +257,7 @@ class Evaluator:
     @property
     def iw_samples(self) -> int:
         """K, rounded up so that a mixture takes equally many samples of each component."""
-        return -(-self._config.iw_samples // self._mixture) * self._mixture
+        return -(-self._config.iw_samples // self._components) * self._components
 
     def _batches(self, examples: Examples) -> Iterator[tuple[tuple[dict[str, Array], Array], int]]:
         """Batches of one size, split over devices, and how many of each are examples.
@@ -329,8 +332,7 @@ def log_prob(
 ) -> LogProb:  # fmt: skip
     """log p(x) by importance weighting, or log p(x | given) by translation.
 
-    The weights are p(x, z_k) / q(z_k | x), or p(x | z_k) with z_k ~ q(z | given). Where the model
-    has no posterior of several modalities together, q is the equal mixture of each one's.
+    The weights are p(x, z_k) / q(z_k | x), or p(x | z_k) with z_k ~ q(z | given).
 
     Args:
       x: modality -> [N, ...], of any modalities, as `observe` gives them.
@@ -339,12 +341,12 @@ def log_prob(
       chunk: how many samples are decoded at a time.
 
     Raises:
-      InputError: q would be a mixture, and the model's posteriors are flows.
+      InputError: nothing trained the posterior that z would be drawn from.
     """
     source = tuple(name for name in model.names if name in (given or x))
-    sources = proposals(model, source)
-    what = model, sources, tuple(x), not given
-    k = -(-num_samples // len(sources)) * len(sources)
+    components = model.num_components(source)
+    what = model, source, tuple(x), not given
+    k = -(-num_samples // components) * components
     n = len(next(iter(x.values())))
     size, weights = min(batch_size, n), []
     for start in range(0, n, size):
@@ -358,11 +360,11 @@ def log_prob(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _log_weights(model, sources, of, is_joint, params, x, index, key, ks) -> Array:
+def _log_weights(model, source, of, is_joint, params, x, index, key, ks) -> Array:
     """log p(x_of, z_k) - log q(z_k), or log p(x_of | z_k), of examples and samples, [B, len(ks)]."""
 
     def weigh(model, x, key, k):
-        weights = objectives.log_weights(model, sources, x, key, k)
+        weights = log_weights(model, source, x, key, k)
         return weights.of(of) if is_joint else sum(weights.likelihood[name] for name in of)
 
     def of_example(x, index):

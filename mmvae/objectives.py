@@ -1,11 +1,19 @@
-"""The bounds of chapter 4, each for one example and one key, and how they make a loss.
+"""The bounds of chapter 4 and their relatives in the field, each for one example and one key.
 
-All are one formula, `bound`. It takes the model (a linen module inside `nn.apply`, or anything with
-its `encode`, `log_likelihoods` and `prior`) and the observed modalities x of one example, and gives
-`Terms`; callers map it over a batch and average. Everything is in nats.
+An objective is a function of an `Example` that gives weighted `Terms` and reads as its formula. Callers map it
+over a batch and average; `loss` makes of the means what is minimised. Everything is in nats.
+
+A is the set of modalities observed in an example, q_S the posterior given those of S, and l_m = log p(x_m | z):
+
+  ELBO(q_S; A) = sum_{m in A} E_{q_S}[l_m] - KL(q_S || p)
+
+Where an objective is more or other than bounds on log p(x_A), the rest is a penalty, which is trained on and
+reported nowhere.
 """
 
 import dataclasses
+import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -13,52 +21,73 @@ import jax
 import jax.numpy as jnp
 
 from mmvae import keys
-from mmvae.config import ObjectiveConfig, require, require_known
-from mmvae.model.posteriors import FlowPosterior
-from mmvae.quantities import joined
-from mmvae.types import Array, InputError, Key, Observed
+from mmvae.bounds import ESTIMATORS, Terms
+from mmvae.config import ModelConfig, ObjectiveConfig, require, require_known
+from mmvae.model.distributions import Posterior
+from mmvae.model.posteriors import POSTERIORS, WITH_NETWORKS, FlowPosterior, kl_between
+from mmvae.types import Array, Key, Observed
+
+Names = tuple[str, ...]
 
 
-class Terms(NamedTuple):
-    """The parts of a bound. Its value is sum_m reconstruction_m - sum_j kl_j.
+Weighted = Sequence[tuple[float, Terms]]
+
+
+class Parameters(NamedTuple):
+    """The numbers of the objectives' formulas, which one compilation serves any value of."""
+
+    alpha: Array
+    beta: Array
+    gamma: Array
+    a: Array
+
+
+class Example:
+    """One example, as an objective sees it.
 
     Attributes:
-      reconstruction: modality name -> E_q[log p(x_m | z)].
-      kl: KL[q(z_j | x) || p(z_j)], or of a flow an estimate of it from the samples, [D].
+      model: a linen module inside `nn.apply`, or anything with its `posteriors`, `log_likelihoods`
+        and `prior`.
+      x: name -> values of the modalities that are observed.
+      names: A, the names of these.
+      q: S -> the posterior given those of S; (S, form) in another form (`posteriors.POSTERIORS`).
+      alpha, beta, gamma, a: of the formulas.
+      num_subsets: k of `mvae`.
     """
 
-    reconstruction: dict[str, Array]
-    kl: Array
+    def __init__(
+        self, model, x: Observed, key: Key, config: ObjectiveConfig, parameters: Parameters
+    ):
+        self.model, self.x, self.names, self.q = model, x, tuple(x), model.posteriors(x)
+        self.alpha, self.beta, self.gamma, self.a = parameters
+        self.num_subsets = config.num_subsets
+        self._key, self._number = key, 0
+        self._estimate = functools.partial(
+            ESTIMATORS[config.estimator], num_samples=config.num_samples
+        )
 
-    @property
-    def value(self) -> Array:
-        return sum(self.reconstruction.values()) - jnp.sum(self.kl, axis=-1)
+    def new_key(self) -> Key:
+        """Of each bound its own randomness."""
+        self._number += 1
+        return keys.fold(self._key, self._number - 1)
 
+    def elbo(self, q: Posterior, of: Names | None = None, fixed_decoders: bool = False) -> Terms:
+        """ELBO(q; S), by `objective.estimator`; S is A where it is not said."""
+        model = self.model.with_fixed_decoders() if fixed_decoders else self.model
+        x = self.x if of is None else {name: self.x[name] for name in of}
+        return self._estimate(model, q, x, self.new_key())
 
-def bound(model, x: Observed, source: Sequence[str], key: Key, num_samples: int = 1) -> Terms:
-    """ELBO(q_S; A): the bound on log p(x_A) from the posterior given S, in nats.
-
-      log p(x_A) >= E_q(z|x_S)[sum_m log p(x_m | z)] - KL[q(z | x_S) || p(z)], m in A
-
-    with the mean of `num_samples` samples in the place of the expectation. A is the modalities
-    of x and S those of `source`, which x holds too. The thesis's bounds are
-
-      (4.7)         S = A = {x}           `single`
-      (4.8), (4.9)  S = A = {x, y}        `joint`
-      (4.13)        S = {x}, A = {x, y}   `translation`: log p(x, y), from x alone
-      (4.14)        S = {y}, A = {x, y}   `translation`
-
-    since E_q(z|x)[log p(y|z)] + E_q(z|x)[log p(x, z) / q(z|x)] of (4.13) is the joint bound with
-    q(z|x) in the place of q(z|x, y).
-    """
-    q = model.encode({name: x[name] for name in source})
-
-    def of_sample(s):
-        z, kl = q.sample_and_kl(jax.random.fold_in(key, s), model.prior())
-        return Terms(model.log_likelihoods(z, x), kl)
-
-    samples = jax.vmap(of_sample)(jnp.arange(num_samples))
-    return jax.tree.map(lambda a: jnp.mean(a, axis=0), samples)
+    def random_subset(
+        self, subsets: Sequence[Names], form: str | None = None
+    ) -> tuple[Posterior, dict[str, Array]]:
+        """The posterior given one of the subsets, drawn evenly, and modality -> whether it is in it."""
+        i = jax.random.randint(self.new_key(), (), 0, len(subsets))
+        posteriors = [self.q(s, form) if form else self.q(s) for s in subsets]
+        bases = [q.base if isinstance(q, FlowPosterior) else q for q in posteriors]
+        base = jax.tree.map(lambda *leaves: jnp.stack(leaves)[i], *bases)
+        q = posteriors[0]
+        has = {name: jnp.array([name in s for s in subsets])[i] for name in self.names}
+        return q.replace(base=base) if isinstance(q, FlowPosterior) else base, has
 
 
 def free_bits(kl: Array, psi: Array) -> Array:
@@ -70,51 +99,243 @@ def free_bits(kl: Array, psi: Array) -> Array:
     return jnp.sum(jnp.where(psi > 0, jnp.maximum(psi, kl), kl))
 
 
-Weighted = Sequence[tuple[float, tuple[str, ...]]]  # (weight, source) of each bound
+def single(e: Example) -> Weighted:
+    """ELBO(q_m; {m}), (4.7): what every objective but mmvm is on a stream of one modality."""
+    return [(1.0, e.elbo(e.q(e.names)))]
 
 
-class Objective(NamedTuple):
-    """What is maximised for complete examples.
-
-    Attributes:
-      bounds: the modalities' names -> the weight and the source of each bound on all of them;
-        the weights sum to 1.
-      joint_posterior: whether these train q(z | all modalities).
-      joint_weight: lambda of (4.12) where the config leaves it open.
-      several: whether it is for several modalities, or for one.
-    """
-
-    bounds: Callable[[tuple[str, ...]], Weighted]
-    joint_posterior: bool
-    joint_weight: float = 1.0
-    several: bool = True
+def joint(e: Example) -> Weighted:
+    """ELBO(q_A; A), (4.9); with the posterior `mixture` MMVAE (Shi et al., 2019)."""
+    return [(1.0, e.elbo(e.q(e.names)))]
 
 
-def _joint(names: tuple[str, ...]) -> Weighted:
-    """(4.9); of one modality it is (4.7)."""
-    return [(1.0, names)]
+def translation(e: Example) -> Weighted:
+    """1/#A sum_m ELBO(q_m; A): the average of (4.13) and (4.14), section 4.5."""
+    return [(1 / len(e.names), e.elbo(e.q((m,)))) for m in e.names]
 
 
-def _translation(names: tuple[str, ...]) -> Weighted:
-    """The average of (4.13) and (4.14), section 4.5; of M such bounds for M modalities."""
-    return [(1 / len(names), (source,)) for source in names]
-
-
-def _combined(names: tuple[str, ...]) -> Weighted:
+def combined(e: Example) -> Weighted:
     """Half the joint bound and half the average of (4.13) and (4.14); not in the thesis.
 
     The joint bound alone trains q(z | x) on x alone, and it becomes ever more certain of a z
     that need not explain y. The translation bounds alone leave q(z | x, y) out.
     """
-    return [(weight / 2, source) for weight, source in (*_joint(names), *_translation(names))]
+    return [(weight / 2, terms) for weight, terms in (*joint(e), *translation(e))]
 
+
+def mvae(e: Example) -> Weighted:
+    """ELBO(q_A; A) + sum_m ELBO(q_m; {m}) + k times ELBO(q_S; S), S random, 1 < #S < #A.
+
+    Wu and Goodman, 2018 ("Multimodal generative models for scalable weakly-supervised learning").
+    """
+    bounds = [e.elbo(e.q(e.names)), *(e.elbo(e.q((m,)), (m,)) for m in e.names)]
+    if further := subsets_between(e.names):
+        for _ in range(e.num_subsets):
+            q, is_in = e.random_subset(further)
+            terms = e.elbo(q)
+            of_subset = {m: is_in[m] * terms.reconstruction[m] for m in e.names}
+            bounds.append(terms._replace(reconstruction=of_subset))
+    return [(1.0, terms) for terms in bounds]
+
+
+def mopoe(e: Example) -> Weighted:
+    """1/(2^#A - 1) sum_S ELBO(q_S; A), S any nonempty subset of A and q_S a product.
+
+    Beyond three modalities one S of each size, drawn at random, stands for all of its size (Sutter
+    et al., 2021, "Generalized multimodal ELBO"). The prior is an expert of every product; in the
+    authors' code of that of all modalities alone.
+    """
+    number, weighted = len(e.names), []
+    for size in range(1, number + 1):
+        of_size = list(itertools.combinations(e.names, size))
+        if number <= 3 or len(of_size) == 1:
+            weighted += [(1.0, e.elbo(e.q(s, 'product'))) for s in of_size]
+        else:
+            q, _ = e.random_subset(of_size, 'product')
+            weighted.append((len(of_size), e.elbo(q)))
+    return [(weight / (2**number - 1), terms) for weight, terms in weighted]
+
+
+def jmvae(e: Example) -> Weighted:
+    """ELBO(q_A; A) - alpha sum_m KL(q_A || q_m).
+
+    Suzuki et al., 2017 ("Joint multimodal learning with deep generative models"); alpha 0.1 there.
+    """
+    q = e.q(e.names)
+    apart = sum(kl_between(q, e.q((m,))) for m in e.names)
+    return [(1.0, e.elbo(q)._replace(penalty=e.alpha * apart))]
+
+
+def telbo(e: Example) -> Weighted:
+    """ELBO(q_A; A) + gamma sum_m ELBO(q_m; {m}), the decoders held fixed in the second sum.
+
+    Vedantam et al., 2018 ("Generative models of visually grounded imagination").
+    """
+    singles = [e.elbo(e.q((m,)), (m,), fixed_decoders=True).value for m in e.names]
+    return [(1.0, e.elbo(e.q(e.names))._replace(penalty=-e.gamma * sum(singles)))]
+
+
+def mvtcae(e: Example) -> Weighted:
+    """(M - a)/M sum_m E_q_A[l_m] - beta [(1 - a) KL(q_A || p) + a/M sum_m KL(q_A || q_m)], M = #A.
+
+    Hwang et al., 2021 ("Multi-view representation learning via total correlation objective").
+    """
+    q, number = e.q(e.names), len(e.names)
+    terms = e.elbo(q)
+    apart = sum(kl_between(q, e.q((m,))) for m in e.names)
+    likelihood = sum(terms.reconstruction.values())
+    kl = (1 - e.a) * jnp.sum(terms.kl) + e.a / number * apart
+    return [(1.0, instead(terms, (number - e.a) / number * likelihood - e.beta * kl))]
+
+
+def vaevae(e: Example) -> Weighted:
+    """sum_m E_q_A[l_m] - sum_m KL(q_A || q_m), with no KL to the prior.
+
+    Kutuzova et al., 2021 ("Multimodal variational autoencoders for semi-supervised learning").
+    """
+    q = e.q(e.names)
+    terms = e.elbo(q)
+    apart = sum(kl_between(q, e.q((m,))) for m in e.names)
+    return [(1.0, instead(terms, sum(terms.reconstruction.values()) - apart))]
+
+
+def mmvm(e: Example) -> Weighted:
+    """sum_m E_q_m[l_m] - beta sum_m [(1 - a)/#A sum_j KL(q_m || q_j) + a KL(q_m || p)].
+
+    Sutter et al., 2024 ("Unity by diversity"). It is no bound on log p(x_A), and evaluation reports
+    that of the equal mixture of the q_m; of one modality it reports ELBO(q_m; {m}).
+    """
+    value = 0.0
+    for m in e.names:
+        terms = e.elbo(e.q((m,)), (m,))
+        apart = sum(kl_between(e.q((m,)), e.q((j,))) for j in e.names) / len(e.names)
+        value += terms.reconstruction[m]
+        value -= e.beta * ((1 - e.a) * apart + e.a * jnp.sum(terms.kl))
+    if len(e.names) == 1:
+        return [(1.0, instead(terms, value))]
+    return [(1.0, Terms({}, jnp.zeros(1), -value))]
+
+
+def instead(terms: Terms, value: Array) -> Terms:
+    """A bound that is reported, while `value` is what is maximised."""
+    return terms._replace(penalty=terms.value - value)
+
+
+def subsets_between(names: Names) -> list[Names]:
+    """The subsets of more than one modality and fewer than all."""
+    sizes = range(2, len(names))
+    return list(itertools.chain(*(itertools.combinations(names, size) for size in sizes)))
+
+
+def _all(names: Names) -> list[tuple[float, Names, Names]]:
+    return [(1.0, names, names)]
+
+
+def _each(names: Names) -> list[tuple[float, Names, Names]]:
+    return [(1 / len(names), (m,), names) for m in names]
+
+
+def _all_and_each(names: Names) -> list[tuple[float, Names, Names]]:
+    return [(w / 2, source, of) for w, source, of in (*_all(names), *_each(names))]
+
+
+def _all_and_singles(names: Names) -> list[tuple[float, Names, Names]]:
+    return [*_all(names), *((1.0, (m,), (m,)) for m in names)]
+
+
+class Objective(NamedTuple):
+    """What is maximised for an example that has several modalities.
+
+    Attributes:
+      terms: `Example` -> the weighted terms of that example.
+      posteriors: those of `POSTERIORS` that it goes with, its own first.
+      bounds: A -> (weight, S, B) of each plain bound ELBO(q_S; B) that decides which checkpoint is
+        best: those that it maximises, as it weighs them.
+      joint_weight: lambda of (4.12) where the config leaves it open.
+      several: whether it is for several modalities, or for one.
+      trains_each: whether an example that has all modalities trains q(z | x_m) of each.
+      has_penalty: whether it is more than bounds: then there is no importance-weighted form of it.
+      kl_by_latent: whether free bits and a warm-up have a KL to the prior to be about.
+      goes_with_flows: whether each posterior may have a flow of its own.
+      a: number of modalities -> `objective.a` where the config leaves it open.
+      alone: its terms on a stream of one modality.
+    """
+
+    terms: Callable[[Example], Weighted]
+    posteriors: tuple[str, ...] = tuple(POSTERIORS)
+    bounds: Callable[[Names], Sequence[tuple[float, Names, Names]]] = _all
+    joint_weight: float = 1.0
+    several: bool = True
+    trains_each: bool = True
+    has_penalty: bool = False
+    kl_by_latent: bool = True
+    goes_with_flows: bool = False
+    a: Callable[[int], float] = lambda number: 0.0
+    alone: Callable[[Example], Weighted] = single
+
+
+_GAUSSIAN = ('product', 'product_without_prior')
+_OF_EACH = ('mixture', 'mixture_of_products', *_GAUSSIAN)  # with no parameters given several
 
 OBJECTIVES = {
-    'single': Objective(_joint, joint_posterior=False, several=False),
-    'joint': Objective(_joint, joint_posterior=True, joint_weight=0.3),
-    'translation': Objective(_translation, joint_posterior=False),
-    'combined': Objective(_combined, joint_posterior=True),
-}
+    'single': Objective(single, several=False, goes_with_flows=True),
+    'joint': Objective(joint, joint_weight=0.3, trains_each=False, goes_with_flows=True),
+    'translation': Objective(translation, _OF_EACH, _each),
+    'combined': Objective(combined, bounds=_all_and_each, goes_with_flows=True),
+    'mvae': Objective(mvae, _GAUSSIAN, _all_and_singles),
+    'mopoe': Objective(mopoe, ('mixture_of_products',)),
+    'jmvae': Objective(jmvae, (*WITH_NETWORKS, *_GAUSSIAN), has_penalty=True),
+    'telbo': Objective(telbo, has_penalty=True, goes_with_flows=True),
+    'mvtcae': Objective(
+        mvtcae, ('product_without_prior', 'product', *WITH_NETWORKS), has_penalty=True,
+        kl_by_latent=False, a=lambda number: 5 / 6,
+    ),
+    'vaevae': Objective(vaevae, (*WITH_NETWORKS, *_GAUSSIAN), has_penalty=True, kl_by_latent=False),
+    'mmvm': Objective(
+        mmvm, _OF_EACH, has_penalty=True, kl_by_latent=False, a=lambda number: 1 / (number + 1),
+        alone=mmvm,
+    ),
+}  # fmt: skip
+
+
+def register(name: str, **fields) -> Callable:
+    """Adds an objective of one's own: a function of an `Example`, with `Objective`'s other fields.
+
+    @objectives.register('mine', posteriors=('product',))
+    def mine(e): ...
+    """
+
+    def add(terms: Callable[[Example], Weighted]) -> Callable[[Example], Weighted]:
+        OBJECTIVES[name] = Objective(terms, **{'has_penalty': True, **fields})
+        return terms
+
+    return add
+
+
+def posterior_of(objective: ObjectiveConfig, model: ModelConfig) -> str:
+    """Which of `POSTERIORS` a config means: the objective's own where `model.posterior` is open."""
+    return model.posterior or OBJECTIVES[objective.name].posteriors[0]
+
+
+def trained_subsets(
+    config: ObjectiveConfig, model: ModelConfig, observed: Sequence[Names]
+) -> tuple[Names, ...]:
+    """The subsets of modalities whose posterior streams that observe these train.
+
+    A posterior without parameters of its own follows from those of each modality in it.
+    """
+    objective, follows = OBJECTIVES[config.name], posterior_of(config, model) not in WITH_NETWORKS
+    subsets = []
+    for names in observed:
+        subsets += [source for _, source, _ in objective.bounds(names)]
+        subsets += [(m,) for m in names] * objective.trains_each + [names] * follows
+    return tuple(dict.fromkeys(subsets))
+
+
+def parameters(config: ObjectiveConfig, number: int) -> Parameters:
+    """The numbers of the formulas, for so many modalities."""
+    a = OBJECTIVES[config.name].a(number) if config.a is None else config.a
+    return Parameters(*map(jnp.float32, (config.alpha, config.beta, config.gamma, a)))
 
 
 def check(config: ObjectiveConfig) -> ObjectiveConfig:
@@ -124,18 +345,19 @@ def check(config: ObjectiveConfig) -> ObjectiveConfig:
       InputError: there is no such objective.
     """
     require_known('objective.name', config.name, OBJECTIVES)
+    require_known('objective.estimator', config.estimator, ESTIMATORS)
     if config.joint_weight is not None:
         return config
     return dataclasses.replace(config, joint_weight=OBJECTIVES[config.name].joint_weight)
 
 
-def check_model(config: ObjectiveConfig, flow_steps: int, names: Sequence[str]) -> None:
-    """Checks that an objective fits the posteriors and the modalities.
+def check_model(config: ObjectiveConfig, model: ModelConfig, names: Sequence[str]) -> None:
+    """Checks that an objective fits the posterior, the flow and the modalities.
 
     Raises:
       InputError: it does not.
     """
-    objective = OBJECTIVES[config.name]
+    objective, posterior = OBJECTIVES[config.name], posterior_of(config, model)
     of_several = [name for name, o in OBJECTIVES.items() if o.several]
     require(
         (len(names) > 1) == objective.several, 'objective.name', config.name,
@@ -143,34 +365,66 @@ def check_model(config: ObjectiveConfig, flow_steps: int, names: Sequence[str]) 
         f'the data have {len(names)} ({", ".join(names)})'
         + ('; set --config.objective.name=single' if len(names) == 1 else ''),
     )  # fmt: skip
-    is_mixture = objective.several and not objective.joint_posterior
     require(
-        not (flow_steps and is_mixture), 'model.flow_steps', flow_steps,
-        f'0 with the {config.name} objective, whose estimates need the density of one '
-        "posterior at another's samples: for a flow that density is slow to compute; set --config.model.flow_steps=0",
+        posterior in objective.posteriors, 'model.posterior', posterior,
+        f'with the {config.name} objective {", ".join(map(repr, objective.posteriors))}',
     )  # fmt: skip
+    if model.flow_steps and model.flow == 'each':
+        with_flows = [repr(n) for n, o in OBJECTIVES.items() if o.goes_with_flows and o.several]
+        require(
+            objective.goes_with_flows and posterior in WITH_NETWORKS,
+            'model.flow_steps', model.flow_steps,
+            f'0 with the {config.name} objective and the posterior {posterior}: for a flow in each '
+            "posterior the density at another's sample is slow to compute, and it goes with "
+            f'{", ".join(with_flows)} and {" or ".join(map(repr, WITH_NETWORKS))} alone; set '
+            '--config.model.flow=shared for one flow that goes with all, or '
+            '--config.model.flow_steps=0',
+        )  # fmt: skip
+    if config.estimator != 'elbo':
+        require(
+            not objective.has_penalty, 'objective.estimator', config.estimator,
+            f"'elbo' with the {config.name} objective, which is no bound that samples make tighter",
+        )  # fmt: skip
+        require(
+            not (config.estimator == 'dreg' and model.flow_steps and model.flow == 'each'),
+            'objective.estimator', 'dreg', "'elbo' or 'iwae' with a flow in each posterior",
+        )  # fmt: skip
+    is_mixture = posterior.startswith('mixture') and any(
+        len(source) > 1 for _, source, _ in objective.bounds(('x', 'y'))
+    )
+    has_kl = objective.kl_by_latent and config.estimator == 'elbo' and not (
+        is_mixture and config.name != 'mopoe'
+    )  # fmt: skip
+    for field in ('free_bits', 'kl_warmup'):
+        value = getattr(config, field)
+        require(
+            has_kl or not value, f'objective.{field}', value,
+            '0 where the objective, a mixture or importance weighting leaves no KL to the prior by '
+            'latent',
+        )  # fmt: skip
+    if config.a is not None:
+        least = 'above 0' if config.name == 'mmvm' else 'at least 0'
+        require(
+            config.a <= 1 and (config.a > 0 or config.name != 'mmvm'), 'objective.a', config.a,
+            f'{least} and at most 1',
+        )  # fmt: skip
 
 
-def stream_bounds(
-    model, x: Observed, key: Key, objective: Objective, num_samples: int = 1
-) -> Sequence[tuple[float, Terms]]:
-    """The bounds whose weighted sum is maximised for one example of a stream, with their weights.
+def stream_terms(
+    model, x: Observed, key: Key, config: ObjectiveConfig, parameters: Parameters
+) -> Weighted:
+    """The terms whose weighted sum is maximised for one example of a stream, with their weights.
 
-    Several modalities, all or not, contribute the objective's bounds of those observed; a single
-    one its own bound (4.7) under every objective. Each bound has its own randomness.
+    Several modalities, all or not, contribute the objective's terms for those observed; a single
+    one its own bound (4.7) in most cases. Each bound has its own randomness.
     """
-    names = tuple(x)
-    weighted = objective.bounds(names) if len(names) > 1 else _joint(names)
-    return [
-        (weight, bound(model, x, source, keys.fold(key, number), num_samples))
-        for number, (weight, source) in enumerate(weighted)
-    ]
+    objective, example = OBJECTIVES[config.name], Example(model, x, key, config, parameters)
+    return objective.terms(example) if len(x) > 1 else objective.alone(example)
 
 
 def loss(
-    streams: dict[str, Sequence[tuple[float, Terms]]], weights: dict[str, Array], psi: Array,
-    beta: Array = 1.0,
-) -> Array:  # fmt: skip
+    streams: dict[str, Weighted], weights: dict[str, Array], psi: Array, kl_weight: Array = 1.0
+) -> Array:
     """The negative of (4.12), with the free bits of (4.16) on each bound's own KL.
 
     Args:
@@ -178,69 +432,12 @@ def loss(
         Free bits are of the mean KL, so this mean comes first.
       weights: stream name -> its weight: lambda where several modalities are observed, else 1.
       psi: nats a latent dimension; 0 gives the plain bound.
-      beta: the weight of the KL while it is warmed up; 1 gives the bound.
+      kl_weight: of the KL to the prior, while it is warmed up; 1 gives the bound.
     """
     total = 0.0
     for name, bounds in streams.items():
         total += weights[name] * sum(
-            weight * (sum(b.reconstruction.values()) - beta * free_bits(b.kl, psi))
+            weight * (sum(b.reconstruction.values()) - kl_weight * free_bits(b.kl, psi) - b.penalty)
             for weight, b in bounds
         )
     return -total
-
-
-class LogWeights(NamedTuple):
-    """Log-densities at one z ~ q, the ingredients of every importance-weighted estimate.
-
-    Attributes:
-      likelihood: modality name -> log p(x_m | z).
-      prior: log p(z).
-      posterior: log q(z), of the distribution that z was drawn from.
-    """
-
-    likelihood: dict[str, Array]
-    prior: Array
-    posterior: Array
-
-    def of(self, names: Sequence[str]) -> Array:
-        """log p(x_names, z) - log q(z)."""
-        return sum(self.likelihood[n] for n in names) + self.prior - self.posterior
-
-
-def log_weights(model, sources: Sequence[Sequence[str]], x: Observed, key: Key, k: Array):
-    """`LogWeights` of the k-th of K samples, for one example.
-
-    log 1/K sum_k exp(weight_k) is an estimate of log p(x) from below, rising to it with
-    K. Importance sampling needs p(x, z) of the observed modalities alone; the others'
-    likelihoods at the same z estimate the predictive density of translating.
-
-    Args:
-      sources: the subsets of x that z is inferred from. One is its posterior q(z | x).
-        Several make the equal mixture of their posteriors: sample k is drawn from
-        component k mod M, and q is the mixture's density.
-      k: which sample, [].
-
-    Raises:
-      InputError: the mixture would be of flows.
-    """
-    posteriors = [model.encode({n: x[n] for n in source}) for source in sources]
-    key = jax.random.fold_in(key, k)
-    if len(posteriors) == 1:
-        z, log_q = posteriors[0].sample_and_log_prob(key)
-    elif any(isinstance(q, FlowPosterior) for q in posteriors):
-        raise InputError(
-            f'modalities {" and ".join(map(joined, sources))} given; allowed: one of them, for this '
-            'model has no joint posterior, and a mixture of its flows needs the density of one at '
-            "another's samples, which is slow to compute"
-        )
-    else:
-        mixture = jax.tree.map(lambda *leaves: jnp.stack(leaves), *posteriors)
-        component = jax.tree.map(lambda leaf: leaf[k % len(sources)], mixture)
-        z = component.sample(key)
-        densities = jnp.stack([q.log_prob(z) for q in posteriors])
-        log_q = jax.nn.logsumexp(densities) - jnp.log(len(sources))
-    return LogWeights(
-        likelihood=model.log_likelihoods(z, x),
-        prior=model.prior().log_prob(z),
-        posterior=log_q,
-    )

@@ -18,7 +18,7 @@ import numpy as np
 import optax
 
 from mmvae import evaluate, keys, objectives, quantities
-from mmvae.config import Config
+from mmvae.config import Config, ObjectiveConfig
 from mmvae.data import DataSet
 from mmvae.data.streams import FEEDS, initial_pixels, make_streams
 from mmvae.model.vae import MultimodalVAE, init_params, observe
@@ -57,20 +57,23 @@ class Hyper(NamedTuple):
       joint_weight: lambda of equation (4.12).
       free_bits: psi of equation (4.16), nats a latent dimension.
       learning_rate: of the optimiser.
+      parameters: of the objective's formula.
       key: the root of training's randomness.
     """
 
     joint_weight: Array
     free_bits: Array
     learning_rate: Array
+    parameters: objectives.Parameters
     key: Key
 
 
-def hyperparameters(config: Config) -> Hyper:
+def hyperparameters(config: Config, num_modalities: int) -> Hyper:
     return Hyper(
         joint_weight=jnp.float32(config.objective.joint_weight),
         free_bits=jnp.float32(config.objective.free_bits),
         learning_rate=jnp.float32(config.optimizer.learning_rate),
+        parameters=objectives.parameters(config.objective, num_modalities),
         key=jax.random.key(config.seed),
     )
 
@@ -93,32 +96,37 @@ def abstract_state(config: Config, model: MultimodalVAE) -> TrainState:
     return parallel.abstract(shapes)
 
 
+def observed_subsets(config: Config, data: DataSet) -> tuple[tuple[str, ...], ...]:
+    """The sets of modalities that some stream observes and learns from."""
+    streams = make_streams(data, config.train.batch, config.data.seed)
+    observed = (tuple(stream.modalities) for stream in streams)
+    return tuple(o for o in observed if len(o) == 1 or config.objective.joint_weight != 0)
+
+
 def make_update(
     model: MultimodalVAE,
-    objective: objectives.Objective,
     optimizer: Callable[[Array, Array], optax.GradientTransformation],
     fetch: Callable[[Any, Any], dict[str, dict[str, Array]]],
     stream_numbers: dict[str, int],
-    num_samples: int = 1,
-    kl_warmup: int = 0,
+    config: ObjectiveConfig,
 ) -> Callable:
     """The update (state, constants, minibatch, hyper) -> (state, metrics), for `map_update`.
 
     Args:
       optimizer: makes the optimiser of a learning rate and a step, which are traced.
       fetch: the feed's, from (constants, minibatch) to values by stream and modality.
-      kl_warmup: updates in which the weight of the KL rises from 0 to 1.
+      config: the objective, the number of its samples and how the weight of the KL rises.
 
     The metrics are means over the global minibatch, in nats: `loss`, what is minimised,
     and for each stream its plain bound, free of lambda and psi, and that bound's KL.
     """
     piece = parallel.convolution_piece() if model.is_convolutional else None
 
-    def example_bounds(params, pixels, key):
+    def example_terms(params, parameters, pixels, key):
         x = observe(model.modalities, pixels, key)
         sample_key = keys.fold(key, keys.SAMPLE)
-        bounds = nn.apply(objectives.stream_bounds, model)
-        return bounds({'params': params}, x, sample_key, objective, num_samples)
+        terms = nn.apply(objectives.stream_terms, model)
+        return terms({'params': params}, x, sample_key, config, parameters)
 
     def loss(params, batches, step, hyper):
         streams, weights = {}, {}
@@ -127,18 +135,22 @@ def make_update(
             places = parallel.device_index() * size + jnp.arange(size)
             key = keys.fold(hyper.key, keys.TRAIN, step, stream_numbers[name])
             example_keys = jax.vmap(lambda i, key=key: keys.fold(key, i))(places)
-            mapped = parallel.map_minibatch(functools.partial(example_bounds, params), piece)
-            bounds = mapped(pixels, example_keys)
+            mapped = parallel.map_minibatch(
+                functools.partial(example_terms, params, hyper.parameters), piece
+            )
+            terms = mapped(pixels, example_keys)
             # Over all devices, before the free bits: they are of the mean KL.
-            means = jax.tree.map(lambda a: jnp.mean(a, axis=0), bounds)
+            means = jax.tree.map(lambda a: jnp.mean(a, axis=0), terms)
             streams[name] = parallel.mean_over_devices(means)
             weights[name] = hyper.joint_weight if len(pixels) > 1 else 1.0
-        beta = jnp.minimum(1.0, (step + 1) / kl_warmup) if kl_warmup else 1.0
-        total = objectives.loss(streams, weights, hyper.free_bits, beta)
+        warmup = config.kl_warmup
+        kl_weight = jnp.minimum(1.0, (step + 1) / warmup) if warmup else 1.0
+        total = objectives.loss(streams, weights, hyper.free_bits, kl_weight)
         logged = {'loss': total}
-        for name, bounds in streams.items():
-            logged[f'{name}_bound'] = sum(w * b.value for w, b in bounds)
-            logged[f'{name}_kl'] = sum(w * jnp.sum(b.kl) for w, b in bounds)
+        for name, terms in streams.items():
+            if all(t.reconstruction for _, t in terms):  # mmvm has no bound of several modalities
+                logged[f'{name}_bound'] = sum(w * t.value for w, t in terms)
+                logged[f'{name}_kl'] = sum(w * jnp.sum(t.kl) for w, t in terms)
         return total, logged
 
     def update(state: TrainState, constants, minibatch, hyper: Hyper):
@@ -161,9 +173,8 @@ def make_feed_and_update(
     streams = make_streams(data, config.train.batch, config.data.seed)
     feed = FEEDS[config.data.feed](data, streams, parallel.device_count())
     update = make_update(
-        model, objectives.OBJECTIVES[config.objective.name],
-        functools.partial(rmsprop_nesterov, config.optimizer), feed.fetch,
-        {s.name: s.number for s in streams}, config.objective.num_samples, config.objective.kl_warmup,
+        model, functools.partial(rmsprop_nesterov, config.optimizer), feed.fetch,
+        {s.name: s.number for s in streams}, config.objective,
     )  # fmt: skip
     return feed, update
 
@@ -270,7 +281,7 @@ class _Training:
             self.step, self._state, self.progress = 0, parallel.replicate(state), Progress()
         self._saved = self.step
         self._constants = parallel.replicate(feed.constants)
-        self._hyper = parallel.replicate(hyperparameters(config))
+        self._hyper = parallel.replicate(hyperparameters(config, len(model.names)))
         self._minibatches = feed.minibatches(self.step)
         self._make_program = functools.partial(parallel.map_update, update)
         self._programs: dict[int, Callable] = {}  # by the updates that a call makes
@@ -320,7 +331,8 @@ class _Training:
         self._read()
         means, self.progress.window = self.progress.window.means(), metrics.Means()
         self._writer.write(self.step, 'updates', means, self._seconds)
-        bounds = (f'{name} {means[f"{name}_bound"]:.1f}' for name in self._streams)
+        shown = [(name, means.get(f'{name}_bound')) for name in self._streams]
+        bounds = (f'{name} {value:.1f}' for name, value in shown if value is not None)
         self._show(bounds=', '.join(bounds))
 
     def validate(self) -> float:

@@ -29,7 +29,7 @@ def updates(count):
     import numpy as np
     import optax
 
-    from mmvae import objectives, train
+    from mmvae import train
     from mmvae.data.streams import ResidentFeed, make_streams
     from mmvae.model.vae import MultimodalVAE
     from mmvae.system import parallel
@@ -61,15 +61,14 @@ def updates(count):
 
     def compile_update():
         update = train.make_update(
-            model, objectives.OBJECTIVES['joint'], sgd, feed.fetch,
-            {s.name: s.number for s in streams},
+            model, sgd, feed.fetch, {s.name: s.number for s in streams}, config.objective,
         )  # fmt: skip
         return parallel.map_update(update)
 
     def run(update, psi):
         state = train.TrainState(jnp.int32(0), initial.params, sgd(1e-3, 0).init(initial.params))
         state = parallel.replicate(jax.device_get(state))
-        hyper = train.hyperparameters(config)._replace(free_bits=jnp.float32(psi))
+        hyper = train.hyperparameters(config, 2)._replace(free_bits=jnp.float32(psi))
         minibatch = parallel.split(next(feed.minibatches(0)))
         state, logged = update(state, constants, minibatch, parallel.replicate(hyper))
         return state, jax.device_get(logged)

@@ -108,9 +108,9 @@ def make_overlapping_data():
 
 
 @functools.cache
-def make_model(modalities=BINARY, config=MODEL, joint_posterior=True, seed=0):
+def make_model(modalities=BINARY, config=MODEL, posterior='merged', seed=0, trained=None):
     """A model and parameters initialised on 16 random examples, which are returned too."""
-    model = MultimodalVAE(modalities, config, joint_posterior)
+    model = MultimodalVAE(modalities, config, posterior, trained)
     key = jax.random.key(seed)
 
     def values(modality, key, shape):

@@ -9,9 +9,10 @@ from mmvae import config as config_module
 from mmvae import data as data_sets
 from mmvae import objectives
 from mmvae.data.dataset import assign_streams
-from mmvae.data.streams import PAIRED, make_streams
+from mmvae.data.streams import make_streams
 from mmvae.model import vae
 from mmvae.run.folder import resolve
+from mmvae.train import observed_subsets
 from mmvae.types import InputError
 from tests import small
 
@@ -32,24 +33,22 @@ def test_lambda_left_open_is_the_objectives_own():
     assert small.make_config(objective__joint_weight=0.5).objective.joint_weight == 0.5
 
 
-def test_pairs_train_only_with_examples_a_batch_and_a_weight():
+def test_what_streams_observe_counts_with_examples_a_batch_and_a_weight():
     data, names = small.make_data(small.THREE), ('x', 'y', 'w')
-    no_weight = small.make_config(objective__joint_weight=0)
-    assert not no_weight.trains_pairs(names)
-    for fields in [
-        {}, {'train__batch__paired': 0}, {'data__num_pairs': 0}, {'train__batch__unpaired': 0},
-        {'train__batch__by_stream': 'w+x+y=0'}, {'train__batch__by_stream': 'w+x+y=1,x=0'},
-        {'train__batch__by_stream': 'x+y=4', 'train__batch__paired': 0},
-        {'train__batch__by_stream': 'w+x+y=0,x+y=4'}, {'data__num_pairs': 0, 'train__batch__by_stream': 'x+y=4'},
-        {'data__num_pairs': 0, 'data__observed': 'x+w=4'}, {'data__num_pairs': 0, 'data__observed': 'x+y+w=4,x=2'},
+    for fields, several in [
+        ({}, ['xyw', 'xy']), ({'objective__joint_weight': 0}, []),
+        ({'train__batch__paired': 0}, []), ({'data__num_pairs': 0}, ['xy']),
+        ({'train__batch__by_stream': 'w+x+y=0'}, ['xy']),
+        ({'train__batch__by_stream': 'w+x+y=1,x+y=0'}, ['xyw']),
+        ({'train__batch__by_stream': 'x+y=4', 'train__batch__paired': 0}, ['xy']),
+        ({'data__num_pairs': 0, 'data__observed': 'x+w=4'}, ['xw', 'xy']),
     ]:  # fmt: skip
         config = small.make_config(**fields)
         dealt = config.data.num_pairs, config.data.unpaired, config.data.observed
         streams = assign_streams(np.arange(24), names, *dealt)
         streams['x', 'y'] = {name: np.arange(5) for name in 'xy'}
-        trained = make_streams(data._replace(streams=streams), config.train.batch, 0)
-        assert config.trains_pairs(names) == (PAIRED in [s.name for s in trained]), fields
-    assert not small.make_config().trains_pairs(('x',))
+        observed = observed_subsets(config, data._replace(streams=streams))
+        assert {*observed} == {*map(tuple, several), ('x',), ('y',), ('w',)}, fields
 
 
 def test_the_digest_and_differences_ignore_what_may_change():
@@ -131,7 +130,7 @@ def test_wrong_types_unknown_and_missing_fields_are_refused_by_name():
         (
             {'objective__name': 'translation', 'model__flow_steps': 2},
             small.BINARY,
-            'model.flow_steps: 2 given; allowed: 0 with the translation .* --config.model.flow_steps=0',
+            'model.flow_steps: 2 given; allowed: 0 with the translation .* --config.model.flow=shared',
         ),
         ({'data__num_pairs': 25}, small.BINARY, 'num_pairs: 25 given; allowed: at most 24'),
         ({'objective__name': 'single'}, small.BINARY[:1], 'data.num_pairs: 8 .* no pairs'),
@@ -160,7 +159,7 @@ def check_all(config, modalities, num_train=24):
     """What the owners check of the modalities and of the number of examples."""
     names = [m.name for m in modalities]
     vae.check(config.model, modalities)
-    objectives.check_model(config.objective, config.model.flow_steps, names)
+    objectives.check_model(config.objective, config.model, names)
     data = small.make_data(modalities, num_train, config.data.num_pairs)
     data_sets.check_counts(config.data, config.train.batch, data)
     make_streams(data, config.train.batch, seed=0)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from mmvae import evaluate, keys, objectives, quantities
+from mmvae.bounds import bound, log_weights
 from mmvae.config import ModelConfig
 from mmvae.data.pairing import pair
-from mmvae.model.distributions import DiagonalGaussian
+from mmvae.model.distributions import DiagonalGaussian, Mixture
 from mmvae.model.vae import MultimodalVAE, observe
 from mmvae.quantities import Quantity
-from mmvae.types import InputError
 from tests import small
 
 CONFIG = small.make_config(eval__batch_size=8, eval__iw_samples=6, eval__iw_chunk=4).eval
@@ -25,8 +25,8 @@ TEST = evaluate.examples_of(DATA, 'test')  # 13 examples: no batch size here div
 @functools.cache
 def measured(objective='joint', **changes):
     """Every number of the 13 test examples: column -> row."""
-    chosen = objectives.OBJECTIVES[objective]
-    model, params, _ = small.make_model(small.BINARY, MODEL, chosen.joint_posterior)
+    posterior = objectives.OBJECTIVES[objective].posteriors[0]
+    model, params, _ = small.make_model(small.BINARY, MODEL, posterior)
     config = dataclasses.replace(CONFIG, **changes)
     evaluator = evaluate.Evaluator(model, config)
     return small.by_column(evaluate.report(evaluator, params, 'test', TEST, config))
@@ -48,14 +48,14 @@ def by_hand(function, *args):
 
 
 def test_plain_bounds_are_the_mean_over_examples_each_counted_once():
-    def bound(number, observed, source):
+    def bound_of(number, observed, source):
         def of_example(model, x, key):
             key = keys.fold(key, keys.SAMPLE, number)  # its own
-            return objectives.bound(model, {n: x[n] for n in observed}, source, key)
+            return bound(model, {n: x[n] for n in observed}, source, key)
 
         return by_hand(of_example)
 
-    x, joint, translation = bound(0, 'x', 'x'), bound(2, 'xy', 'xy'), bound(4, 'xy', 'y')
+    x, joint, translation = bound_of(0, 'x', 'x'), bound_of(2, 'xy', 'xy'), bound_of(4, 'xy', 'y')
     got = measured()
     for name, values in {
         'joint_bound': sum(joint.reconstruction.values()) - joint.kl.sum(1),
@@ -73,9 +73,7 @@ def test_importance_weighted_estimates_are_log_mean_weights():
     def weights(number, source):
         def of_example(model, x, key):
             key = keys.fold(key, keys.WEIGH, number)
-            return jax.vmap(lambda k: objectives.log_weights(model, [source], x, key, k))(
-                jnp.arange(6)
-            )
+            return jax.vmap(lambda k: log_weights(model, source, x, key, k))(jnp.arange(6))
 
         return by_hand(of_example)
 
@@ -120,12 +118,12 @@ def test_three_modalities_have_every_number_and_each_is_of_what_it_says():
     bounds = [q for q in got if q.kind == 'bound']
     of_all = [Quantity('bound', whole, '', source) for source in (whole, *names)]
     assert {*bounds} == {*of_all, *(Quantity('bound', name, '', name) for name in names)}
-    for bound in bounds:
-        parts = [Quantity('reconstruction', *bound[1:4], name) for name in names]
+    for quantity in bounds:
+        parts = [Quantity('reconstruction', *quantity[1:4], name) for name in names]
         parts = [got[part] for part in parts if part in got]
-        assert len(parts) == (3 if bound.of == whole else 1)
-        kl = got[bound._replace(kind='kl')]
-        np.testing.assert_allclose(got[bound], sum(parts) - kl, rtol=1e-5)
+        assert len(parts) == (3 if quantity.of == whole else 1)
+        kl = got[quantity._replace(kind='kl')]
+        np.testing.assert_allclose(got[quantity], sum(parts) - kl, rtol=1e-5)
     joint = got[Quantity('importance-weighted', whole, '', whole)]
     for source, others in [('x', 'yw'), ('y', 'xw'), ('w', 'xy')]:
         rest, own = '+'.join(others), got[Quantity('importance-weighted', source, '', source)]
@@ -227,10 +225,11 @@ def test_some_examples_can_be_estimated_and_the_rows_say_so():
 
 def test_without_a_joint_posterior_the_mixture_proposes_equally():
     got = measured('translation', iw_samples=5)
-    assert not any(name.startswith('joint_') and name != 'joint_iw' for name in got)
     assert got['joint_iw']['samples'] == 6  # 5, rounded up to both components alike
     # A better estimate than either translation bound, which are below log p(x, y) too.
     assert got['joint_iw']['mean'] > got['translation_xy_bound']['mean']
+    # And than the bound from the mixture.
+    assert got['joint_iw']['mean'] > got['joint_bound']['mean']
 
 
 def test_seeds_and_splits_have_their_own_randomness():
@@ -254,6 +253,7 @@ def test_the_best_checkpoint_is_chosen_by_what_is_trained():
     assert choose(joint, 'joint') == ('joint_bound', -9)
     assert choose(bounds, 'translation') == ('translation bound', -7)
     assert choose(joint, 'combined') == ('combined bound', -8)
+    assert choose(joint, 'mvae') == ('mvae bound', -9 - 3 - 1)
     # Without pairs neither q(z | x, y) nor a translation has been trained.
     assert choose(joint, 'joint', num_pairs=0) == ('x_bound + y_bound', -4)
     alone = {'x_bound': -3, 'x_kl': 1}
@@ -342,12 +342,16 @@ class LinearGaussian(nn.Module):
 
     Attributes:
       widen: how much wider than the exact posterior the model's is.
-      joint_posterior: whether it has one given several modalities.
     """
 
     widen: float = 1.0
-    joint_posterior: bool = True
     names = ('x', 'y', 'w')  # w is never seen
+
+    def num_components(self, names):
+        return 1
+
+    def posteriors(self, x):
+        return lambda names: self.encode({n: x[n] for n in names})
 
     def prior(self):
         return DiagonalGaussian.standard(2)
@@ -413,23 +417,22 @@ def test_a_translation_is_the_predictive_density():
     assert np.all((got.effective_samples > 1) & (got.effective_samples < 4000))
 
 
-def test_without_a_joint_posterior_log_prob_proposes_from_the_mixture():
-    model = LinearGaussian(joint_posterior=False)
-    got = log_prob(model, SEEN, num_samples=4001)  # one more, for both to have as many
+class OfMixture(LinearGaussian):
+    """q(z | x, y) is the equal mixture of q(z | x) and q(z | y)."""
+
+    def num_components(self, names):
+        return len(names)
+
+    def encode(self, x):
+        each = [LinearGaussian.encode(self, {n: x[n]}) for n in x]
+        return each[0] if len(each) == 1 else Mixture.of(each)
+
+
+def test_log_prob_proposes_from_a_mixture_equally():
+    got = log_prob(OfMixture(), SEEN, num_samples=4001)  # one more, for both to have as many
     expected = LOG_P['x'] + LOG_P['y given x']
     np.testing.assert_allclose(got.importance_weighted, expected, atol=0.2)
-    assert np.all(log_prob(model, SEEN, num_samples=1).effective_samples <= 2)
-
-
-def test_a_mixture_of_flows_is_refused_in_one_line():
-    config = dataclasses.replace(MODEL, flow_steps=1)
-    model = MultimodalVAE(small.BINARY, config, joint_posterior=False)
-    x = {m.name: np.zeros((2, *m.shape)) for m in small.BINARY}
-    init = functools.partial(model.init, x=x, key=jax.random.key(0), method='initialise')
-    shapes = jax.eval_shape(init, jax.random.key(0))['params']
-    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-    with pytest.raises(InputError, match='x and y given; allowed: one of them, .* flows'):
-        evaluate.log_prob(model, params, x, {}, 2, jax.random.key(0))
+    assert np.all(log_prob(OfMixture(), SEEN, num_samples=1).effective_samples <= 2)
 
 
 def test_log_prob_depends_on_no_batch_and_no_chunk():

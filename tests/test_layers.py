@@ -76,12 +76,12 @@ def test_a_layer_is_set_at_its_first_call_only():
 
 
 @pytest.mark.parametrize(
-    ('network', 'joint_posterior'),
-    [('conv', True), ('dense', True), ('autoregressive', True), ('dense', False)],
+    ('network', 'posterior'),
+    [('conv', 'merged'), ('dense', 'separate'), ('autoregressive', 'merged'), ('dense', 'mixture')],
 )
-def test_every_layer_of_the_model_starts_with_mean_0_and_variance_1(network, joint_posterior):
+def test_every_layer_of_the_model_starts_with_mean_0_and_variance_1(network, posterior):
     config = small.ModelConfig(network, 3, 5, feature_maps=4, strides=(2, 1, 2), masked_blocks=1)
-    model, params, x = small.make_model(small.BINARY, config, joint_posterior)
+    model, params, x = small.make_model(small.BINARY, config, posterior)
     _, sample_key = jax.random.split(jax.random.key(0))  # as init_params splits it
     _, state = model.apply(
         {'params': params}, x, sample_key, method='initialise',

@@ -53,11 +53,20 @@ def test_decoding_some_modalities_is_a_part_of_decoding_all():
     np.testing.assert_array_equal(some['w'].logits, every['w'].logits)
 
 
-def test_without_a_joint_posterior_two_modalities_are_refused():
-    model, params, x = small.make_model(config=small.DENSE, joint_posterior=False)
+def test_a_subset_that_nothing_trained_is_refused():
+    streams = (('x', 'y'), ('w',))
+    model, params, x = small.make_model(small.THREE, small.DENSE, trained=streams)
+    assert model.subsets() == [('w',), ('x', 'y')]
+    encode(model, params, {'y': x['y'], 'x': x['x']})
+    for names in ('x', 'xw', 'xyw'):
+        message = f'modalities {" and ".join(names)} given; allowed: w, x and y, for nothing'
+        with pytest.raises(InputError, match=message):
+            encode(model, params, {name: x[name] for name in names})
+    # A product follows from its experts, which pairs train too.
+    model, params, x = small.make_model(small.THREE, small.DENSE, 'product', trained=streams)
+    assert model.subsets() == [('x',), ('y',), ('w',), ('x', 'y'), ('x', 'y', 'w')]
     assert not any(name.startswith('merge') for name in params)
-    with pytest.raises(InputError, match='modalities x and y given; allowed: one of them'):
-        encode(model, params, x)
+    encode(model, params, {'x': x['x'], 'w': x['w']})
 
 
 def test_wrong_names_and_shapes_are_refused_with_what_is_allowed():

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from mmvae import keys, objectives
-from mmvae.model.distributions import DiagonalGaussian
+from mmvae import bounds, keys, objectives
+from mmvae.bounds import Terms
+from mmvae.config import ObjectiveConfig
+from mmvae.model.distributions import DiagonalGaussian, Mixture
 from mmvae.model.posteriors import Flow, FlowPosterior
-from mmvae.objectives import OBJECTIVES, Terms
+from mmvae.objectives import OBJECTIVES
 
 D = 2
 # p(z) = N(0, I), p(x | z) = N(A z, s^2 I): then p(x, y) and p(z | x, y) are Gaussian.
@@ -33,6 +35,9 @@ class LinearGaussian:
         return DiagonalGaussian(
             jnp.float32(mean + shift), jnp.log(jnp.float32(widen * np.sqrt(np.diag(covariance))))
         )
+
+    def posteriors(self, x):
+        return lambda names: self.encode({n: x[n] for n in names})
 
     def decode(self, z):
         return {
@@ -94,7 +99,7 @@ BOUNDS = {
 def test_a_bound_lies_below_the_evidence_by_its_gap(equation):
     names, source = BOUNDS[equation]
     model, x = LinearGaussian(), {n: X[n] for n in names}
-    value, stderr = average(lambda key: objectives.bound(model, x, source, key))
+    value, stderr = average(lambda key: bounds.bound(model, x, source, key))
     q = model.encode({n: X[n] for n in source})
     expected = log_evidence(names) - gap(q, names)
     assert gap(q, names) > 20 * stderr
@@ -107,7 +112,7 @@ def test_translation_bounds_are_equations_4_13_and_4_14():
         q = model.encode({source: X[source]})
         z = q.sample(jax.random.fold_in(key, 0))
         p = model.decode(z)
-        terms = objectives.bound(model, X, (source,), key)
+        terms = bounds.bound(model, X, (source,), key)
         # log p(x, z) / q(z|x), with E_q[log p(z) / q(z|x)] = -KL, equation (4.6).
         minus_kl = 0.5 * np.sum(1 + np.log(q.scale**2) - q.mean**2 - q.scale**2)
         inner = p[source].log_prob(X[source]) + minus_kl
@@ -120,21 +125,27 @@ def test_s_samples_are_the_mean_over_samples():
     q = model.encode(X)
     zs = [q.sample(jax.random.fold_in(key, s)) for s in range(5)]
     expected = np.mean([model.decode(z)['y'].log_prob(X['y']) for z in zs])
-    terms = objectives.bound(model, X, ('x', 'y'), key, num_samples=5)
+    terms = bounds.bound(model, X, ('x', 'y'), key, num_samples=5)
     np.testing.assert_allclose(terms.reconstruction['y'], expected, rtol=1e-5)
-    one = objectives.bound(model, X, ('x', 'y'), key, num_samples=1)
+    one = bounds.bound(model, X, ('x', 'y'), key, num_samples=1)
     np.testing.assert_array_equal(one.kl, terms.kl)
 
 
-@pytest.mark.parametrize('sources', [[('x', 'y')], [('x',), ('y',)]])
-def test_importance_weighted_estimate_rises_to_the_evidence(sources):
-    model, names = LinearGaussian(), ('x', 'y')
+class WithMixture(LinearGaussian):
+    """q(z | x, y) is the equal mixture of q(z | x) and q(z | y)."""
+
+    def encode(self, x):
+        each = [LinearGaussian.encode(self, {n: x[n]}) for n in x]
+        return each[0] if len(each) == 1 else Mixture.of(each)
+
+
+@pytest.mark.parametrize('model', [LinearGaussian(), WithMixture()])
+def test_importance_weighted_estimate_rises_to_the_evidence(model):
+    names = ('x', 'y')
 
     def estimate(key, num_samples):
         ks = jnp.arange(num_samples)
-        weights = jax.vmap(lambda k: objectives.log_weights(model, sources, X, key, k).of(names))(
-            ks
-        )
+        weights = jax.vmap(lambda k: bounds.log_weights(model, names, X, key, k).of(names))(ks)
         return jax.nn.logsumexp(weights) - jnp.log(num_samples)
 
     means, stderrs = [], []
@@ -150,13 +161,12 @@ def test_importance_weighted_estimate_rises_to_the_evidence(sources):
 
 
 def test_a_mixture_draws_equally_from_its_components():
-    model = LinearGaussian()
-    sources, key = [('x',), ('y',)], jax.random.key(2)
+    model, names, key = WithMixture(), ('x', 'y'), jax.random.key(2)
     for k in range(4):
-        q = model.encode({sources[k % 2][0]: X[sources[k % 2][0]]})
+        q = model.encode({names[k % 2]: X[names[k % 2]]})
         z = q.sample(jax.random.fold_in(key, k))
-        densities = [np.exp(model.encode({n: X[n]}).log_prob(z)) for (n,) in sources]
-        weights = objectives.log_weights(model, sources, X, key, jnp.int32(k))
+        densities = [np.exp(model.encode({n: X[n]}).log_prob(z)) for n in names]
+        weights = bounds.log_weights(model, names, X, key, jnp.int32(k))
         np.testing.assert_allclose(weights.posterior, np.log(np.mean(densities)), rtol=1e-4)
         np.testing.assert_allclose(
             weights.likelihood['x'], model.decode(z)['x'].log_prob(X['x']), rtol=1e-5
@@ -172,9 +182,7 @@ def test_the_translated_likelihood_estimates_the_predictive_density():
     truth = scipy.stats.norm(mean[0], np.sqrt(variance[0, 0])).logpdf(float(X['y'][0]))
     ks = jnp.arange(50_000)
     key = jax.random.key(5)
-    values = jax.vmap(lambda k: objectives.log_weights(model, [('x',)], X, key, k).likelihood['y'])(
-        ks
-    )
+    values = jax.vmap(lambda k: bounds.log_weights(model, ('x',), X, key, k).likelihood['y'])(ks)
     np.testing.assert_allclose(jax.nn.logsumexp(values) - jnp.log(50_000), truth, atol=0.02)
 
 
@@ -199,12 +207,12 @@ class FlowedPosterior(LinearGaussian):
 def test_with_a_flow_too_the_evidence_is_approached_from_below():
     model, names = FlowedPosterior(), ('x', 'y')
     truth = log_evidence(names)
-    value, stderr = average(lambda key: objectives.bound(model, X, names, key))
+    value, stderr = average(lambda key: bounds.bound(model, X, names, key))
     assert value < truth - 10 * stderr
 
     def estimate(key, num_samples):
         ks = jnp.arange(num_samples)
-        weights = jax.vmap(lambda k: objectives.log_weights(model, [names], X, key, k).of(names))
+        weights = jax.vmap(lambda k: bounds.log_weights(model, names, X, key, k).of(names))
         return jax.nn.logsumexp(weights(ks)) - jnp.log(num_samples)
 
     for k in (8, 512):
@@ -254,21 +262,38 @@ def test_free_bits_apply_to_each_bound_by_itself():
     np.testing.assert_allclose(loss, 8 + 2.5, rtol=1e-6)
 
 
+def terms_of(name, model, x=X, key=None, **fields):
+    """The weighted terms of an objective."""
+    config = ObjectiveConfig(
+        name=name, joint_weight=1.0, free_bits=0.0, **{'num_samples': 1, **fields}
+    )
+    parameters = objectives.parameters(config, len(x))
+    key = jax.random.key(0) if key is None else key
+    return objectives.stream_terms(model, x, key, config, parameters)
+
+
 def test_objectives_are_weighted_sums_of_the_bound_from_several_sources():
     names = ('x', 'y', 'w')
     singles = [('x',), ('y',), ('w',)]
-    joint, translation = [(1.0, names)], [(1 / 3, source) for source in singles]
-    combined = [(0.5, names), *((1 / 6, source) for source in singles)]
+    joint, translation = [(1.0, names, names)], [(1 / 3, source, names) for source in singles]
+    combined = [(0.5, names, names), *((1 / 6, source, names) for source in singles)]
     expected = {'joint': joint, 'translation': translation, 'combined': combined}
     for name, weighted in expected.items():
         assert OBJECTIVES[name].bounds(names) == weighted
-    assert OBJECTIVES['single'].bounds(('x',)) == [(1.0, ('x',))]
     model, key = LinearGaussian(), jax.random.key(6)
-    for objective in OBJECTIVES.values():  # an example of one modality has its own bound, (4.7)
-        ((weight, alone),) = objectives.stream_bounds(model, {'y': X['y']}, key, objective)
-        own = objectives.bound(model, {'y': X['y']}, ('y',), keys.fold(key, 0))
+    for name in expected:
+        weighted = OBJECTIVES[name].bounds(tuple(X))
+        for number, ((weight, terms), (w, source, _)) in enumerate(
+            zip(terms_of(name, model, key=key), weighted, strict=True)
+        ):
+            expected = bounds.bound(model, X, source, keys.fold(key, number))
+            assert weight == w
+            np.testing.assert_allclose(terms.value, expected.value, rtol=1e-6)
+    for name in OBJECTIVES:  # an example of one modality has its own bound, (4.7)
+        ((weight, alone),) = terms_of(name, model, {'y': X['y']}, key)
+        expected = bounds.bound(model, {'y': X['y']}, ('y',), keys.fold(key, 0))
         assert weight == 1
-        np.testing.assert_array_equal(alone.value, own.value)
+        np.testing.assert_array_equal(alone.value, expected.value)
 
 
 def test_each_bound_of_an_example_has_its_own_randomness():
@@ -284,6 +309,6 @@ def test_each_bound_of_an_example_has_its_own_randomness():
             jax.debug.callback(lambda z: draws.append(tuple(z.tolist())), z)
             return super().log_likelihoods(z, x)
 
-    objectives.stream_bounds(Recorder(), X, jax.random.key(0), OBJECTIVES['combined'], 2)
+    terms_of('combined', Recorder(), num_samples=2)
     jax.effects_barrier()
     assert len(set(draws)) == len(draws) == 3 * 2

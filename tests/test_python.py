@@ -171,7 +171,7 @@ def test_a_run_of_arrays_in_memory_says_what_can_be_done_with_it():
 
 def make_run(modality):
     """Without parameters, which take a while to initialise."""
-    return TrainedModel(MultimodalVAE((modality,), small.DENSE, joint_posterior=False), None, None)
+    return TrainedModel(MultimodalVAE((modality,), small.DENSE), None, None)
 
 
 def test_a_model_takes_what_it_was_trained_on():

@@ -636,7 +636,9 @@ def test_an_older_run_has_the_modalities_of_its_loader(copy):
     tree = read(copy, 'config')
     described = tree.pop('modalities')
     (copy / 'config.json').write_text(json.dumps(tree))
-    assert [list(m.shape) for m in folder.read_run(copy)[1]] == [m['shape'] for m in described]
+    assert [list(m.shape) for m in folder.read_model(copy)[1].modalities] == [
+        m['shape'] for m in described
+    ]
     (copy / 'config.json').write_text(json.dumps({**tree, 'modalities': [{'nme': 'x'}]}))
     with pytest.raises(InputError, match='modalities are damaged'):
         mmvae.load(copy)

@@ -32,10 +32,8 @@ class Harness:
         self.config = small.make_config(
             objective__name=objective, objective__num_samples=2, **overrides
         )
-        self.objective = objectives.OBJECTIVES[objective]
-        self.model = MultimodalVAE(
-            data.modalities, self.config.model, self.objective.joint_posterior
-        )
+        posterior = objectives.posterior_of(self.config.objective, self.config.model)
+        self.model = MultimodalVAE(data.modalities, self.config.model, posterior)
         self.streams = make_streams(data, self.config.train.batch, self.config.data.seed)
         self.feed = ResidentFeed(data, self.streams, parallel.device_count())
         self.traces = 0
@@ -46,17 +44,15 @@ class Harness:
 
         self.update = parallel.map_update(
             train.make_update(
-                self.model, self.objective,
-                functools.partial(rmsprop_nesterov, self.config.optimizer), fetch,
-                {s.name: s.number for s in self.streams}, self.config.objective.num_samples,
-                self.config.objective.kl_warmup,
+                self.model, functools.partial(rmsprop_nesterov, self.config.optimizer), fetch,
+                {s.name: s.number for s in self.streams}, self.config.objective,
             )
         )  # fmt: skip
         pixels = train.initial_pixels(self.config, data)
         self.initial = jax.device_get(train.initial_state(self.config, self.model, pixels))
 
     def run(self, count=1, first=0, state=None, **hyper):
-        values = train.hyperparameters(self.config)._replace(**hyper)
+        values = train.hyperparameters(self.config, len(self.model.names))._replace(**hyper)
         state = parallel.replicate(self.initial if state is None else state)
         for step in range(first, first + count):
             state, logged = self.update(
@@ -169,12 +165,12 @@ def test_no_key_is_used_twice():
         model__network='dense', objective__name='combined', objective__num_samples=2,
         data__feed='resident',
     )  # fmt: skip
-    model = MultimodalVAE(DATA.modalities, config.model, True)
+    model = MultimodalVAE(DATA.modalities, config.model)
     feed, update = train.make_feed_and_update(config, model, DATA)
     state = train.initial_state(config, model, train.initial_pixels(config, DATA))
     arguments = (
         state, jax.tree.map(jnp.asarray, feed.constants), next(feed.minibatches(0)),
-        train.hyperparameters(config),
+        train.hyperparameters(config, len(model.names)),
     )  # fmt: skip
     on_devices = jax.vmap(update, in_axes=(None, None, 0, None), axis_name=parallel.AXIS)
     with jax.debug_key_reuse(True):
@@ -199,10 +195,10 @@ def test_no_update_adds_axes_silently(modalities, network, last_layer):
         optimizer__averaging=0.9, data__feed='resident',
     )  # fmt: skip
     data = small.make_data(modalities)
-    model = MultimodalVAE(modalities, config.model, True)
+    model = MultimodalVAE(modalities, config.model)
     feed, update = train.make_feed_and_update(config, model, data)
     on_devices = jax.vmap(update, in_axes=(None, None, 0, None), axis_name=parallel.AXIS)
-    arguments = next(feed.minibatches(0)), train.hyperparameters(config)
+    arguments = next(feed.minibatches(0)), train.hyperparameters(config, len(model.names))
     with jax.numpy_rank_promotion('raise'):
         state = train.abstract_state(config, model)
         jax.eval_shape(on_devices, state, feed.constants, *arguments)
@@ -214,7 +210,7 @@ def test_the_state_is_donated(joint):
     state = parallel.replicate(joint.initial)
     joint.update(
         state, parallel.replicate(joint.feed.constants),
-        parallel.split(next(joint.feed.minibatches(0))), parallel.replicate(train.hyperparameters(joint.config)),
+        parallel.split(next(joint.feed.minibatches(0))), parallel.replicate(train.hyperparameters(joint.config, 2)),
     )  # fmt: skip
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
 
@@ -253,9 +249,9 @@ def test_streams_of_any_subset_of_three_modalities_train(objective):
         key = keys.fold(root, place)
         pixels = {m: data.arrays[m][r.ravel()[place]] for m, r in rows.items()}
         x = observe(data.modalities, pixels, key)
-        bounds = nn.apply(objectives.stream_bounds, harness.model)(
+        bounds = nn.apply(objectives.stream_terms, harness.model)(
             {'params': harness.initial.params}, x, keys.fold(key, keys.SAMPLE),
-            harness.objective, 2,
+            harness.config.objective, objectives.parameters(harness.config.objective, 3),
         )  # fmt: skip
         assert all(set(terms.reconstruction) == {'y', 'w'} for _, terms in bounds)
         assert len(bounds) == (1 if objective == 'joint' else 3)
@@ -287,7 +283,7 @@ def test_training_raises_the_bounds_of_any_number_of_modalities(
         train__eval_every=60, train__log_every=20, optimizer__learning_rate=0.02,
         model__network='dense',
     )  # fmt: skip
-    posterior = objectives.OBJECTIVES[objective].joint_posterior
+    posterior = objectives.posterior_of(config.objective, config.model)
     model = MultimodalVAE(data.modalities, config.model, posterior)
     with open_checkpoints(tmp_path / 'checkpoints') as checkpoints:
         train.train(config, model, data, tmp_path, checkpoints)
@@ -304,7 +300,7 @@ def test_training_raises_the_bounds_of_any_number_of_modalities(
 def run_dense(folder, data=DATA, stop_after=None, **overrides):
     """Trains a small model in a folder; the state and the rows of metrics.jsonl, without times."""
     config = small.make_config(model__network='dense', **overrides)
-    model = MultimodalVAE(data.modalities, config.model, True)
+    model = MultimodalVAE(data.modalities, config.model)
     folder.mkdir(exist_ok=True)
     asked = iter(range(1, 1000))
 
@@ -345,7 +341,7 @@ def test_an_average_is_kept_measured_and_resumed(tmp_path, monkeypatch):
         patch.setattr(Checkpoints, 'save', recorded)
         latest, rows = run_dense(tmp_path / 'whole', train__num_updates=4, **settings)
     config = small.make_config(model__network='dense', **settings)
-    model = MultimodalVAE(DATA.modalities, config.model, True)
+    model = MultimodalVAE(DATA.modalities, config.model)
     start = train.initial_state(config, model, train.initial_pixels(config, DATA))
     average = start.params
     for t, new in enumerate(params):
@@ -396,7 +392,7 @@ def test_a_reader_beside_it_changes_nothing(tmp_path):
     settings = {'train__num_updates': 16, 'train__eval_every': 2, 'train__log_every': 8}
     alone, rows = run_dense(tmp_path / 'alone', **settings)
     config = small.make_config(model__network='dense', **settings)
-    like = train.abstract_state(config, MultimodalVAE(DATA.modalities, config.model, True))
+    like = train.abstract_state(config, MultimodalVAE(DATA.modalities, config.model))
     ended, steps = threading.Event(), []
 
     def read():
@@ -452,7 +448,9 @@ def learn_at(rate, monkeypatch):
     """A learning rate that no config may have."""
     hyperparameters = train.hyperparameters
     monkeypatch.setattr(
-        train, 'hyperparameters', lambda c: hyperparameters(c)._replace(learning_rate=rate)
+        train,
+        'hyperparameters',
+        lambda *given: hyperparameters(*given)._replace(learning_rate=rate),
     )
 
 

@@ -257,7 +257,7 @@ def test_the_quality_of_vectors_and_labels_has_no_sharpness_and_counts_each_row_
 
 
 def test_what_has_one_modality_is_refused():
-    model, *_ = small.make_model(MODALITIES[:1], joint_posterior=False)
+    model, *_ = small.make_model(MODALITIES[:1])
     with pytest.raises(InputError, match='one modality'):
         translation.check_direction(model, 'x', 'y')
 

@@ -1,16 +1,17 @@
 """The model: M modalities, one latent. encode(x) -> q(z|x), decode(z) -> p(x|z), prior p(z)."""
 
 import functools
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mmvae import keys
+from mmvae import keys, quantities
 from mmvae.config import ModelConfig, require, require_known
 from mmvae.model import autoregressive
-from mmvae.model.distributions import DiagonalGaussian
+from mmvae.model.distributions import DiagonalGaussian, Posterior
 from mmvae.model.likelihoods import LIKELIHOODS, Likelihood, make_likelihood
 from mmvae.model.networks import (
     LAST_LAYERS,
@@ -20,7 +21,17 @@ from mmvae.model.networks import (
     inference_network,
     network_of,
 )
-from mmvae.model.posteriors import MergedPosterior, Posterior, PosteriorHead
+from mmvae.model.posteriors import (
+    FLOWS,
+    POSTERIORS,
+    WITH_NETWORKS,
+    Flow,
+    FlowPosterior,
+    MergedPosterior,
+    PosteriorHead,
+    SeparatePosterior,
+    combine,
+)
 from mmvae.types import Array, InputError, Key, Modality, Observed, Params
 
 
@@ -30,21 +41,32 @@ class MultimodalVAE(nn.Module):
     Attributes:
       modalities: what the data set gives, in its order.
       config: sizes of the networks.
-      joint_posterior: whether q(z | several modalities) exists (table 5.3). The
-        translation objective (section 4.5) trains none.
+      posterior: which of `posteriors.POSTERIORS` follows from several modalities.
+      trained: the subsets of modalities whose posterior something trains; None for all.
     """
 
     modalities: tuple[Modality, ...]
     config: ModelConfig
-    joint_posterior: bool = True
+    posterior: str = 'merged'
+    trained: tuple[tuple[str, ...], ...] | None = None
 
     def setup(self):
-        names, latents = self.names, (self.config.latent_dim, self.config.flow_steps)
-        self.encoders = {m.name: inference_network(self.config, m) for m in self.modalities}
+        names, config = self.names, self.config
+        has_one_flow = config.flow_steps and config.flow == 'shared'
+        latents = config.latent_dim, 0 if has_one_flow else config.flow_steps
+        self.encoders = {m.name: inference_network(config, m) for m in self.modalities}
         self.heads = {n: PosteriorHead(*latents) for n in names}
-        self.decoders = {m.name: generation_network(self.config, m) for m in self.modalities}
-        if self.joint_posterior and len(names) > 1:
-            self.merge = MergedPosterior(names, self.config.hidden, *latents)
+        self.decoders = {m.name: generation_network(config, m) for m in self.modalities}
+        if self.posterior == 'merged' and len(names) > 1:
+            self.merge = MergedPosterior(names, config.hidden, *latents)
+        if self.posterior == 'separate':
+            networks = lambda s: {n: inference_network(config, self.modality(n)) for n in s}  # noqa: E731
+            self.separate = {
+                '_'.join(s): SeparatePosterior(networks(s), config.hidden, *latents)
+                for s in self._separate_subsets()
+            }
+        if has_one_flow:
+            self.flow = Flow(config.flow_steps, config.hidden, shared=True)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,10 +92,32 @@ class MultimodalVAE(nn.Module):
                 return modality
         raise InputError(f'modality {name!r} given; allowed: {", ".join(self.names)}')
 
+    def has_posterior(self, names: Collection[str]) -> bool:
+        """Whether q(z | these modalities) was trained: itself, or what it is made of."""
+        if self.trained is None:
+            return True
+        if self.posterior in WITH_NETWORKS:
+            return any({*names} == {*subset} for subset in self.trained)
+        return {*names} <= {*itertools.chain(*self.trained)}
+
+    def _separate_subsets(self) -> list[tuple[str, ...]]:
+        """The subsets of several modalities that have a network of their own."""
+        every = quantities.subsets(self.names).values()
+        return [s for s in every if len(s) > 1 and self.has_posterior(s)]
+
     def subsets(self) -> list[tuple[str, ...]]:
-        """The subsets of modalities whose posteriors are reported: each one, then all."""
-        every = [(name,) for name in self.names]
-        return every + [self.names] * (self.joint_posterior and len(every) > 1)
+        """The subsets of modalities whose posteriors are reported, from small to large.
+
+        Each modality, all of them, and what `trained` lists: those of these that have one.
+        """
+        some = {(n,) for n in self.names} | {self.names} | {*(self.trained or ())}
+        every = quantities.subsets(self.names).values()
+        return [s for s in every if s in some and self.has_posterior(s)]
+
+    def num_components(self, names: Collection[str]) -> int:
+        """How many posteriors q(z | these modalities) is a mixture of; 1 where it is none."""
+        counts = {'mixture': len(names), 'mixture_of_products': 2 ** len(names) - 1}
+        return counts.get(self.posterior, 1)
 
     def prior(self) -> DiagonalGaussian:
         """p(z) = N(0, I), [D]."""
@@ -86,25 +130,63 @@ class MultimodalVAE(nn.Module):
           x: name -> [(B), *shape], the modality's values.
 
         Returns:
-          A Gaussian, or a flow from one, with mean and log_scale [D] or [B, D].
+          A Gaussian, a mixture of them, or a flow from one, with mean and log_scale [D] or [B, D].
 
         Raises:
-          InputError: a name is unknown, a shape is not the modality's, or several modalities are
-            observed and the model has no joint posterior.
+          InputError: a name is unknown, a shape is not the modality's, or nothing trained the
+            posterior given these modalities.
         """
         if not x:
             return self.prior()
         self.check_shapes(x)
-        h = {n: self.encoders[n](u) for n, u in x.items()}
-        if len(h) == 1:
-            ((name, only),) = h.items()
-            return self.heads[name](only)
-        if not self.joint_posterior:
+        names = tuple(name for name in self.names if name in x)
+        if not self.has_posterior(names):
+            allowed = ', '.join(' and '.join(s) for s in self.subsets())
             raise InputError(
-                f'modalities {" and ".join(x)} given; allowed: one of them, for this model was '
-                'trained with the translation objective and has no joint posterior'
+                f'modalities {" and ".join(names)} given; allowed: {allowed}, for nothing trained '
+                'another posterior of this model'
             )
-        return self.merge(h)
+        return self.posteriors(x)(names)
+
+    def posteriors(self, x: Observed) -> Callable[..., Posterior]:
+        """S -> q(z | x_S), for the names of any modalities in x; (S, form) has another form.
+
+        The inference network of a modality is run once, and only where it is needed.
+        """
+        h = functools.cache(lambda name: self.encoders[name](x[name]))
+
+        @functools.cache
+        def q(names: tuple[str, ...], form: str = self.posterior) -> Posterior:
+            if len(names) > 1 and form in WITH_NETWORKS:
+                if form == 'merged':
+                    base = self.merge({n: h(n) for n in names})
+                else:
+                    base = self.separate['_'.join(names)]({n: x[n] for n in names})
+            elif form in WITH_NETWORKS:
+                base = self.heads[names[0]](h(names[0]))
+            else:
+                base = combine(form, {n: self.heads[n](h(n)) for n in names})
+            return self._through_flow(base)
+
+        return q
+
+    def _through_flow(self, base: Posterior) -> Posterior:
+        """The posterior of z = f(u), where the model has one flow f and u is of `base`."""
+        if not (self.config.flow_steps and self.config.flow == 'shared'):
+            return base
+        if self.is_initializing():
+            self.flow(base.mean)
+        flow, variables = self.flow.unbind()
+        return FlowPosterior(base, None, variables['params'], flow)
+
+    def with_fixed_decoders(self) -> 'MultimodalVAE':
+        """The same model, whose decoders get no gradient."""
+        module, variables = self.unbind()
+        params = {
+            name: jax.lax.stop_gradient(value) if name.startswith('decoders_') else value
+            for name, value in variables['params'].items()
+        }
+        return module.bind({'params': params})
 
     def check_shapes(self, x: Observed) -> None:
         batches = {}
@@ -161,15 +243,22 @@ class MultimodalVAE(nn.Module):
     def initialise(self, x: Observed, key: Key) -> None:
         """Calls every layer once, in the order that data-dependent initialisation fixes.
 
-        Each modality's encoder and head; the merge; z drawn from the joint posterior
-        (from the first modality's where there is none); each modality's decoder.
+        Each modality's encoder and head; the merge, or a separate network for each subset; the flow;
+        z drawn from the posterior given all (a mixture's from the first modality's); each modality's
+        decoder.
 
         Args:
           x: a batch of complete examples, name -> [B, *shape].
         """
-        posteriors = [self.encode({n: x[n]}) for n in self.names]
-        q = self.encode(x) if self.joint_posterior else posteriors[0]
-        self.decode(q.sample(key), x)
+        q = self.posteriors(x)
+        subsets = [(n,) for n in self.names]
+        if self.posterior == 'separate':
+            subsets += self._separate_subsets()
+        elif len(self.names) > 1 and not self.posterior.startswith('mixture'):
+            subsets.append(self.names)
+        *_, last = [q(subset) for subset in subsets]
+        is_first = self.posterior.startswith('mixture')
+        self.decode((q(subsets[0]) if is_first else last).sample(key), x)
 
 
 def check(config: ModelConfig, modalities: Sequence[Modality]) -> None:
@@ -181,6 +270,14 @@ def check(config: ModelConfig, modalities: Sequence[Modality]) -> None:
     """
     require_known('model.network', config.network, NETWORKS)
     require_known('model.last_layer', config.last_layer, LAST_LAYERS)
+    require_known('model.flow', config.flow, FLOWS)
+    if config.posterior is not None:
+        require_known('model.posterior', config.posterior, POSTERIORS)
+    require(
+        config.posterior != 'separate' or len(modalities) <= 3, 'model.posterior', 'separate',
+        f'another for more than 3 modalities: {len(modalities)} would have '
+        f'{2 ** len(modalities) - 1} networks',
+    )  # fmt: skip
     for modality in modalities:
         networks = ('', *NETWORKS) if modality.is_image else ('', 'dense')
         for field, names in (('likelihood', LIKELIHOODS), ('network', networks)):

@@ -42,12 +42,12 @@ def show(config: Config, data_dir: str | None = None, out: Path | None = None) -
 
 def cost(config: Config, data: DataSet) -> str:
     """The parameters, the size of a checkpoint and the time of an update, which is measured."""
-    model = folder.build_model(config, data.modalities)
+    model = folder.new_model(config, data)
     feed, update = training.make_feed_and_update(config, model, data)
     state = training.initial_state(config, model, training.initial_pixels(config, data))
     count, size = state.sizes()
     state, constants = parallel.replicate(state), parallel.replicate(feed.constants)
-    hyper = parallel.replicate(training.hyperparameters(config))
+    hyper = parallel.replicate(training.hyperparameters(config, len(model.names)))
     program = parallel.map_update(update)
     times = []
     for minibatch in itertools.islice(feed.minibatches(0), 1 + _TIMED):

@@ -64,17 +64,26 @@ def resolve(tree: Mapping[str, Any]) -> Config:
 
 def _check_modalities(config: Config, modalities: Sequence[Modality]) -> None:
     vae.check(config.model, modalities)
-    names = [m.name for m in modalities]
-    objectives.check_model(config.objective, config.model.flow_steps, names)
+    objectives.check_model(config.objective, config.model, [m.name for m in modalities])
 
 
 def default_workdir(config: Config, kind: str = '') -> Path:
     return Path('runs') / f'{config.experiment}-{kind}{config.digest()}'
 
 
-def build_model(config: Config, modalities: Sequence[Modality]) -> MultimodalVAE:
-    joint_posterior = objectives.OBJECTIVES[config.objective.name].joint_posterior
-    return MultimodalVAE(tuple(modalities), config.model, joint_posterior)
+def build_model(
+    config: Config, modalities: Sequence[Modality], trained: Sequence[tuple[str, ...]] | None = None
+) -> MultimodalVAE:
+    """The model, whose posteriors given the subsets `trained` something trains; None for all."""
+    posterior = objectives.posterior_of(config.objective, config.model)
+    return MultimodalVAE(tuple(modalities), config.model, posterior, trained)
+
+
+def new_model(config: Config, data: DataSet) -> MultimodalVAE:
+    """The model that the streams of the data train."""
+    observed = training.observed_subsets(config, data)
+    trained = objectives.trained_subsets(config.objective, config.model, observed)
+    return build_model(config, data.modalities, trained)
 
 
 def describe(modalities: Sequence[Modality]) -> list[dict[str, Any]]:
@@ -105,23 +114,31 @@ def modalities_of(tree: Mapping[str, Any], config: Config) -> tuple[Modality, ..
 
 def read_config(workdir: Path) -> Config:
     """The config of a run; an `InputError` where the folder holds none, or a damaged one."""
-    return read_run(workdir)[0]
+    return read_model(workdir)[0]
 
 
-def read_run(workdir: Path) -> tuple[Config, tuple[Modality, ...]]:
-    """The config and the modalities of a run, as `read_config`."""
+def read_model(workdir: Path) -> tuple[Config, MultimodalVAE]:
+    """The config and the model of a run, without its parameters; errors as of `read_config`."""
     path = workdir / 'config.json'
     try:
         tree = read_json(path)
         if tree is not None:
+            trained = tree.pop('trained', None)  # older runs do not say
             config = resolve({name: part for name, part in tree.items() if name != 'modalities'})
-            return config, modalities_of(tree, config)
+            return config, build_model(config, modalities_of(tree, config), _as_names(trained))
     except ValueError as error:
         raise InputError(
             f'--workdir: {path} cannot be used ({error}). Put its text back: results.json has it '
             'as "config", and the same command writes it anew into another --workdir'
         ) from error
     raise InputError(f'--workdir: {workdir} holds no run (no config.json)')
+
+
+def _as_names(trained: Any) -> tuple[tuple[str, ...], ...] | None:
+    is_list = isinstance(trained, list) and all(isinstance(names, list) for names in trained)
+    if trained is not None and not is_list:
+        raise ValueError(f'its "trained" is damaged: {trained!r}')
+    return tuple(map(tuple, trained)) if is_list else None
 
 
 def read_results(workdir: Path) -> dict[str, Any] | None:
@@ -163,7 +180,7 @@ def restore_best(config: Config, workdir: Path) -> tuple[MultimodalVAE, Params, 
       RunError: none can be read.
     """
     _check_places(workdir)
-    model = build_model(config, read_run(workdir)[1])
+    model = read_model(workdir)[1]
     with open_checkpoints(workdir / 'checkpoints', read_only=True) as checkpoints:
         best = checkpoints.restore_best(training.abstract_state(config, model))
     if not best:
@@ -363,7 +380,7 @@ def failures(folder: Path) -> Iterator[None]:
 
 def begin(config: Config, workdir: Path, data: DataSet, data_dir: str | None = None) -> None:
     """Writes what says where the run comes from, and takes back that it is finished."""
-    write_config(config, data.modalities, workdir)
+    write_config(config, new_model(config, data), workdir)
     (workdir / 'results.json').unlink(missing_ok=True)
     if updates_made(workdir) < config.train.num_updates:  # they are of an earlier checkpoint
         for name in ('representation', 'translation'):
@@ -373,8 +390,9 @@ def begin(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
     provenance.add_command(workdir, data_dir)
 
 
-def write_config(config: Config, modalities: Sequence[Modality], workdir: Path) -> None:
-    tree = {**config.to_dict(), 'modalities': describe(modalities)}
+def write_config(config: Config, model: MultimodalVAE, workdir: Path) -> None:
+    described = {'modalities': describe(model.modalities), 'trained': model.trained}
+    tree = {**config.to_dict(), **{k: v for k, v in described.items() if v is not None}}
     metrics.write_json(workdir / 'config.json', tree)
 
 

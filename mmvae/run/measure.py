@@ -67,7 +67,7 @@ def train(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
             streams = (f'{count(rows)} of {joined(o)}' for o, rows in data.streams.items())
             _log.info('training examples: %s; in %s', ', '.join(streams), workdir)
             run.begin(config, workdir, data, data_dir)
-            model, place = run.build_model(config, data.modalities), workdir / 'checkpoints'
+            model, place = run.read_model(workdir)[1], workdir / 'checkpoints'
             with open_checkpoints(place) as checkpoints, process.stop_requests() as stop_request:
                 training.train(config, model, data, workdir, checkpoints, stop_request)
         _measure(config, workdir, data, workdir)
@@ -92,9 +92,8 @@ def draw(config: Config, workdir: Path, data: DataSet, out: Path | None = None) 
 
 def _measure(config: Config, workdir: Path, data: DataSet, folder: Path) -> None:
     """Measures the run with the `eval` of this config."""
-    trained, modalities = run.read_run(workdir)
+    trained, model = run.read_model(workdir)
     config = dataclasses.replace(trained, eval=config.eval)
-    model = run.build_model(config, modalities)
     like = training.abstract_state(config, model)
     with open_checkpoints(workdir / 'checkpoints', read_only=True) as checkpoints:
         latest, best = checkpoints.restore_latest(like), checkpoints.restore_best(like)
@@ -116,7 +115,7 @@ def _measure(config: Config, workdir: Path, data: DataSet, folder: Path) -> None
         measured['test'] = evaluate.report(evaluator, params, 'test', test, config.eval, bar.update)
     results = {
         **provenance.of_numbers(config, workdir, best.step),
-        'modalities': run.describe(modalities),
+        'modalities': run.describe(model.modalities),
         'updates': latest.step,
         'stopped_early': progress.is_exhausted(config.train.patience),
         'seconds': progress.seconds,
@@ -128,7 +127,7 @@ def _measure(config: Config, workdir: Path, data: DataSet, folder: Path) -> None
         # But for what decides which checkpoint is best.
         kept = {n: getattr(trained.eval, n) for n in ('seed', 'validation_examples')}
         kept_config = dataclasses.replace(config, eval=dataclasses.replace(config.eval, **kept))
-        run.write_config(kept_config, modalities, workdir)
+        run.write_config(kept_config, model, workdir)
     print(report.text(results, folder))
 
 
@@ -209,7 +208,7 @@ def quality(
       InputError: the run is not finished, or of one modality. Nothing has been written then.
     """
     run.require_finished(workdir)
-    translation.check_several(run.build_model(config, data.modalities))
+    translation.check_several(run.read_model(workdir)[1])
     arguments = data, config.eval.seed, count, num_samples
     measure = lambda *best: translation.quality(*best, *arguments)  # noqa: E731
     _write_rows(config, workdir, 'translation', measure, translation.table, out)
@@ -245,7 +244,7 @@ def translate(
       InputError: the run is not finished, a modality is unknown, an image is not one of it, or
         the folder has translations. Nothing has been written then.
     """
-    model = run.build_model(config, data.modalities)
+    model = run.read_model(workdir)[1]
     run.require_finished(workdir)
     translation.check_direction(model, source, target)
     place = out or workdir / 'translations' / f'{source}_to_{target}'

@@ -68,7 +68,7 @@ def _read(point: Point, values: Mapping[str, Any]) -> Outcome:
     modalities = data_sets.modalities(config.data) or ()
     try:
         if os.path.lexists(workdir / (file := 'config.json')):
-            _, modalities = run.read_run(workdir)
+            modalities = run.read_model(workdir)[1].modalities
         names = tuple(m.name for m in modalities)
         results, is_earlier = run.read_results(workdir), run.has_earlier_results(workdir)
         is_known = results or is_earlier
