@@ -22,7 +22,7 @@ from mmvae.types import InputError
 
 # A run in a folder may be continued with other values of these, but for those that decide which
 # checkpoint is best.
-_MAY_CHANGE = ('data.feed', 'data.cache', 'train.num_updates', 'train.eval_every', 'train.log_every',
+_MAY_CHANGE = ('data.feed', 'data.cache', 'objective.file', 'train.num_updates', 'train.eval_every', 'train.log_every',
                'train.updates_per_call', 'train.patience', 'eval.')  # fmt: skip
 _DECIDES = ('eval.validation_examples', 'eval.seed')
 
@@ -154,6 +154,10 @@ class ObjectiveConfig:
     a: float | None = real(may_be_open=True, default=None)  # left open, by objective
     num_subsets: int = whole(0, 100, default=1)  # k of mvae
     kl_warmup: int = whole(default=0)  # updates in which the weight of the KL rises from 0 to 1
+    # A Python file that registers an objective of one's own, whose text a run keeps.
+    file: str = checked(
+        str, lambda v: not v or v.endswith('.py'), 'the name of a Python file, NAME.py', default=''
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,8 +14,10 @@ reported nowhere.
 import dataclasses
 import functools
 import itertools
+import runpy
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +27,7 @@ from mmvae.bounds import ESTIMATORS, Terms
 from mmvae.config import ModelConfig, ObjectiveConfig, require, require_known
 from mmvae.model.distributions import Posterior
 from mmvae.model.posteriors import POSTERIORS, WITH_NETWORKS, FlowPosterior, kl_between
-from mmvae.types import Array, Key, Observed
+from mmvae.types import Array, InputError, Key, Observed
 
 Names = tuple[str, ...]
 
@@ -298,18 +300,50 @@ OBJECTIVES = {
 }  # fmt: skip
 
 
-def register(name: str, **fields) -> Callable:
-    """Adds an objective of one's own: a function of an `Example`, with `Objective`'s other fields.
+_OF_PACKAGE = frozenset(OBJECTIVES)
 
-    @objectives.register('mine', posteriors=('product',))
-    def mine(e): ...
+
+def register(name: str, **fields: Any) -> Callable:
+    """Adds an objective to `OBJECTIVES`: a function of an `Example`, with fields of `Objective`.
+
+      @objectives.register('mine', posteriors=('product',))
+      def mine(e): return [(1.0, e.elbo(e.q(e.names)))]
+
+    Raises:
+      InputError: one of this package has that name, or a field is unknown.
     """
+    if name in _OF_PACKAGE:
+        raise InputError(
+            f'objective {name!r} registered; allowed: a name that no other objective has'
+        )
+    if unknown := [field for field in fields if field not in Objective._fields[1:]]:
+        known = ', '.join(Objective._fields[1:])
+        raise InputError(f'objective {name!r}: field {unknown[0]!r} given; allowed: {known}')
 
     def add(terms: Callable[[Example], Weighted]) -> Callable[[Example], Weighted]:
         OBJECTIVES[name] = Objective(terms, **{'has_penalty': True, **fields})
         return terms
 
     return add
+
+
+def read_file(path: Path) -> None:
+    """Runs a Python file that registers objectives.
+
+    Raises:
+      InputError: it cannot be read, fails, or registers none.
+    """
+    before = {**OBJECTIVES}
+    try:
+        runpy.run_path(str(path))
+    except (Exception, SystemExit) as error:
+        text = ' '.join(f'{type(error).__name__}: {error}'.split())
+        raise InputError(f'config field objective.file: {path} failed: {text[:300]}') from error
+    if all(objective is before.get(name) for name, objective in OBJECTIVES.items()):
+        raise InputError(
+            f'config field objective.file: {path} registers no objective; allowed: a file with '
+            '@objectives.register(NAME) before a function'
+        )
 
 
 def posterior_of(objective: ObjectiveConfig, model: ModelConfig) -> str:
@@ -344,6 +378,9 @@ def check(config: ObjectiveConfig) -> ObjectiveConfig:
     Raises:
       InputError: there is no such objective.
     """
+    # A run in another place may be read whose file is gone: its folder has the text.
+    if config.file and (config.name not in OBJECTIVES or Path(config.file).exists()):
+        read_file(Path(config.file))
     require_known('objective.name', config.name, OBJECTIVES)
     require_known('objective.estimator', config.estimator, ESTIMATORS)
     if config.joint_weight is not None:

@@ -3,13 +3,16 @@
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 import mmvae
 from mmvae import data as data_sets
+from mmvae import objectives
 from mmvae.analysis import figures
+from mmvae.model import distributions
 from mmvae.model.vae import MultimodalVAE
 from mmvae.run import check
 from mmvae.run.load import TrainedModel
@@ -36,7 +39,7 @@ def make_arrays(count=60, seed=0):
 @pytest.fixture(scope='module')
 def readme(tmp_path_factory):
     """What the README's text leaves: its names and its folder."""
-    (text,) = re.findall(r'```python\n(.*?)```', README.read_text(), re.DOTALL)
+    (text,) = re.findall(r'```python\n(import mmvae.*?)```', README.read_text(), re.DOTALL)
     assert text.count('3000') == 1
     small = (
         "400, 'model.latent_dim': 4, 'model.hidden': 32, 'model.flow_steps': 1, "
@@ -102,6 +105,41 @@ def test_the_same_call_goes_on_and_a_finished_run_is_only_loaded(readme, capsys,
     assert run.config == names['run'].config
     with pytest.raises(InputError, match='model.latent_dim: 4 there, 5 here'):
         mmvae.fit(names['data'], 'runs/mine', {**small, 'model.latent_dim': 5})
+
+
+def test_the_readmes_objective_is_trained_kept_and_loaded(tmp_path, monkeypatch):
+    (text,) = re.findall(r'```python\n(from mmvae.*?)```', README.read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(figures, 'FIGURES', {})
+    Path('mine.py').write_text(text)
+    fields = {
+        'objective.file': 'mine.py', 'objective.name': 'reverse', 'objective.alpha': 0.5,
+        'model.hidden': 4, 'model.latent_dim': 2, 'train.num_updates': 2, 'eval.iw_samples': 2,
+    }  # fmt: skip
+    rng = np.random.default_rng(0)
+    data = mmvae.Data({name: mmvae.Image(rng.random((40, 2, 2)) > 0.5) for name in 'xy'})
+    run = mmvae.fit(data, 'run', fields)
+    e = objectives.Example(
+        run.model.bind({'params': run.params}), {name: np.ones((2, 2, 1)) for name in 'xy'},
+        jax.random.key(0), run.config.objective, objectives.parameters(run.config.objective, 2),
+    )  # fmt: skip
+    ((_, terms),) = objectives.OBJECTIVES['reverse'].terms(e)
+    q = e.q(('x', 'y')).base
+    apart = sum(np.sum(distributions.kl(e.q((m,)).base, q)) for m in 'xy')
+    np.testing.assert_allclose(terms.penalty, 0.5 * apart, rtol=1e-5)
+    Path('mine.py').write_text(text + '# changed')
+    with pytest.raises(InputError, match='objective.file: mine.py is not the run/objective.py'):
+        mmvae.fit(data, 'run', fields)
+    Path('mine.py').unlink()
+    del objectives.OBJECTIVES['reverse']
+    assert mmvae.load('run').config.objective.name == 'reverse'
+    Path('mine.py').write_text('1 / 0')
+    with pytest.raises(InputError, match='mine.py failed: ZeroDivisionError'):
+        mmvae.fit(data, 'other', fields)
+    Path('mine.py').write_text(text.replace("'reverse'", "'joint'"))
+    with pytest.raises(InputError, match='allowed: a name that no other objective has'):
+        mmvae.fit(data, 'other', fields)
+    assert not Path('other').exists()
 
 
 @pytest.mark.parametrize(

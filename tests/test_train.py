@@ -152,6 +152,7 @@ def test_one_compilation_serves_a_sweep(joint):
     fast, _ = joint.run(learning_rate=jnp.float32(1e-2))
     slow, _ = joint.run(learning_rate=jnp.float32(1e-3))
     other, _ = joint.run(key=jax.random.key(5))
+    joint.run(parameters=objectives.Parameters(*map(jnp.float32, (0.2, 0.9, 2.0, 0.5))))
     assert joint.traces == before
     np.testing.assert_allclose(
         distance(fast, joint.initial) / distance(slow, joint.initial), 10, rtol=1e-3

@@ -18,6 +18,9 @@ from mmvae.types import InputError
 RECIPE = {
     'data.unpaired': 'all',  # or nothing would train q(z | x) where all are pairs
     'model.network': 'dense',
+    # Of any modalities that are observed: a product needs no training with just these.
+    'model.posterior': 'product',
+    'model.flow': 'shared',
     'model.flow_steps': 2,
     'objective.joint_weight': 0.5,
     'optimizer.averaging': 0.995,

@@ -17,6 +17,7 @@ import dataclasses
 import hashlib
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -43,6 +44,7 @@ from mmvae.types import InputError, Modality, Params, RunError
 
 _log = logging.getLogger(__name__)
 _FOLDERS = ('checkpoints', 'figures', 'tensorboard')
+_OBJECTIVE = 'objective.py'  # the text of `objective.file` in a run's folder
 
 
 def resolve(tree: Mapping[str, Any]) -> Config:
@@ -124,6 +126,8 @@ def read_model(workdir: Path) -> tuple[Config, MultimodalVAE]:
         tree = read_json(path)
         if tree is not None:
             trained = tree.pop('trained', None)  # older runs do not say
+            if (own := workdir / _OBJECTIVE).exists():
+                tree['objective']['file'] = str(own)
             config = resolve({name: part for name, part in tree.items() if name != 'modalities'})
             return config, build_model(config, modalities_of(tree, config), _as_names(trained))
     except ValueError as error:
@@ -246,6 +250,12 @@ def check_folder(config: Config, workdir: Path, measuring: bool = False) -> None
         raise InputError(
             f'--workdir: {workdir} holds a run of another config ({"; ".join(differ)}). '
             'Give another folder, or the same config'
+        )
+    kept, file = workdir / _OBJECTIVE, config.objective.file
+    if kept.exists() and file and kept.read_bytes() != Path(file).read_bytes():
+        raise InputError(
+            f'config field objective.file: {file} is not the {kept} that the run was begun with. '
+            'Give another --workdir, or that file'
         )
     results, asked = read_results(workdir), config.train.num_updates
     made = results['updates'] if results else updates_made(workdir)
@@ -381,6 +391,9 @@ def failures(folder: Path) -> Iterator[None]:
 def begin(config: Config, workdir: Path, data: DataSet, data_dir: str | None = None) -> None:
     """Writes what says where the run comes from, and takes back that it is finished."""
     write_config(config, new_model(config, data), workdir)
+    if (file := config.objective.file) and not (kept := workdir / _OBJECTIVE).exists():
+        with metrics.replacing(kept) as partial:
+            shutil.copyfile(file, partial)
     (workdir / 'results.json').unlink(missing_ok=True)
     if updates_made(workdir) < config.train.num_updates:  # they are of an earlier checkpoint
         for name in ('representation', 'translation'):
