@@ -10,6 +10,7 @@ import pytest
 
 from experiments import base, pairs_curve
 from mmvae.analysis import curves
+from mmvae.config import override
 from mmvae.quantities import Quantity
 from mmvae.sweep import points as sweep
 from mmvae.sweep import summary
@@ -168,6 +169,17 @@ def test_seeds_are_averaged_over_and_other_fields_have_a_figure_each(tmp_path):
     assert [p.name for p in paths] == [
         'summary-objective.name_joint.png', 'summary-objective.name_translation.png',
     ]  # fmt: skip
+
+
+def test_alpha_by_lambda_is_drawn_as_lambda_by_psi_is(tmp_path):
+    grid = sweep.parse_grid('objective.alpha=0.1,0.5;objective.joint_weight=0.3,1')
+    base = override(BASE.to_dict(), {'objective.name': 'jmvae'})
+    points = sweep.make_points(base, grid, tmp_path)
+    for i, point in enumerate(points):
+        write_run(point, [-i])
+    outcomes = summary.read(points)
+    assert summary._cell(outcomes, 'joint_bound', grid[2]) == (-2, 1, False)
+    assert [p.name for p in summary.draw(outcomes, tmp_path)] == ['summary.png']
 
 
 def test_the_curve_of_pairs_of_known_runs(tmp_path):
