@@ -173,7 +173,7 @@ def test_seeds_are_averaged_over_and_other_fields_have_a_figure_each(tmp_path):
 
 def test_alpha_by_lambda_is_drawn_as_lambda_by_psi_is(tmp_path):
     grid = sweep.parse_grid('objective.alpha=0.1,0.5;objective.joint_weight=0.3,1')
-    base = override(BASE.to_dict(), {'objective.name': 'jmvae'})
+    base = override(BASE, {'objective.name': 'jmvae'})
     points = sweep.make_points(base, grid, tmp_path)
     for i, point in enumerate(points):
         write_run(point, [-i])
