@@ -11,19 +11,22 @@ Where to begin reading:
                       function of `--mode`
 2. types.py, keys.py  the letters of shapes and `Modality`; where random numbers come from
 3. config.py          the nested config becomes a frozen `Config`, whose fields carry their checks
-4. model/vae.py       q(z | x) and p(x | z) of any modalities, from the networks beside it
-5. objectives.py      the bounds, one example and one key at a time, and the loss that they make
+4. model/vae.py       q(z | x) and p(x | z) of any modalities, from the networks beside it;
+                      model/posteriors.py has what follows from several modalities
+5. bounds.py,         a bound on the evidence, of one example and one key; the objectives that are made
+   objectives.py      of it, each a function that reads as its formula, and the loss
 6. train.py           the update, then the loop
 7. quantities.py,     the numbers that are reported, bounds and importance-weighted estimates: what
    evaluate.py        each is of, and how they are measured
 8. run/               `folder`, the folder of a run; `measure`, what each mode does with it
 
 One way through all of it, in the order of the calls: from `--config.objective.free_bits=0.1`, which is
-psi of equation (4.16), to `jax.grad`. psi has no check but that of its field, `real()`.
+psi of equation (4.16), to `jax.grad`.
 
   launch.parse_flags              ml_collections sets the field of the experiment's nested config
   launch.main, dispatch           call the next three, the last by its name in _MODES['train'], the default
-    run.folder.resolve            config.parse checks type and range
+    run.folder.resolve            config.parse checks type and range, and objectives.check_model that the
+                                  objective has a KL for psi to be about
     run.folder.prepare            refuses a folder whose run has another psi; loads the data
     run.measure.train             trains, measures and draws
       train.train                 the loop, on a
@@ -31,8 +34,8 @@ psi of equation (4.16), to `jax.grad`. psi has no check but that of its field, `
                                   the update: make_feed_and_update, then make_update
         train._Training.update    compiles it for all devices with system.parallel.map_update, and calls it
           `update` of make_update calls
-            jax.grad              of the `loss` beside it: the bounds of each example
-                                  (objectives.stream_bounds), their mean over the minibatch and the
+            jax.grad              of the `loss` beside it: the terms of each example
+                                  (objectives.stream_terms), their mean over the minibatch and the
                                   devices, and of these means objectives.loss, whose KL goes through
                                   objectives.free_bits: where psi > 0, max(psi, KL) of each latent
 
