@@ -212,6 +212,7 @@ class EvalConfig:
     iw_chunk: int = whole(1, 100_000, base=10)  # samples decoded at a time for a batch
     seed: int = whole(default=0)  # binarisation and samples of every evaluation
     validation_examples: int = whole(default=0)  # that are validated on; 0 for all
+    figures: bool = flag(default=True)  # whether training ends with them
 
 
 @dataclasses.dataclass(frozen=True)

@@ -71,7 +71,7 @@ def train(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
             with open_checkpoints(place) as checkpoints, process.stop_requests() as stop_request:
                 training.train(config, model, data, workdir, checkpoints, stop_request)
         _measure(config, workdir, data, workdir)
-        if not is_trained:
+        if not is_trained and config.eval.figures:
             try:
                 _draw(config, workdir, data, workdir)
             except (RunError, OSError) as error:  # the numbers do not need them
