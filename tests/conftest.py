@@ -3,10 +3,15 @@
 import os
 import tempfile
 
-_cache = tempfile.TemporaryDirectory(prefix='mmvae-tests-')
-# Before JAX is imported, and for the processes that the tests start.
-os.environ['JAX_COMPILATION_CACHE_DIR'] = _cache.name
+# Before JAX is imported, and for the processes that the tests start. One cache for all the
+# workers of pytest-xdist, which begin with the environment that this sets in their parent.
+if 'PYTEST_XDIST_WORKER' not in os.environ:
+    _cache = tempfile.TemporaryDirectory(prefix='mmvae-tests-')
+    os.environ['JAX_COMPILATION_CACHE_DIR'] = _cache.name
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
-# LLVM's optimisations would take 40% of the suite's time. Those marked `bits` have them, test_bits.
-os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
+# LLVM's optimisations would take 40% of the suite's time, and MLIR's of fusions another tenth.
+# Those marked `bits` have them, test_bits.
+os.environ.setdefault(
+    'XLA_FLAGS', '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
+)

@@ -9,9 +9,8 @@ import sys
 
 
 def main(count, parts, path):
-    os.environ['XLA_FLAGS'] = (  # the suite's, see conftest
-        f'--xla_force_host_platform_device_count={count} --xla_backend_optimization_level=0'
-    )
+    # After the suite's, see conftest.
+    os.environ['XLA_FLAGS'] += f' --xla_force_host_platform_device_count={count}'
     import numpy as np
 
     from mmvae.system import parallel

@@ -1,7 +1,6 @@
 """Coloured MNIST (section 7.4): solid digits, and their edge maps in a partner colour."""
 
 import numpy as np
-from scipy.ndimage import correlate1d
 
 # RGB of the solid digits (red, green, blue) and, one to one, of their edge maps.
 SOLID = np.array([(255, 0, 0), (0, 219, 0), (61, 18, 198)])
@@ -49,11 +48,17 @@ def edges(digits: np.ndarray, colours: np.ndarray, edge_colours: str = 'separate
 
 
 def _slope(a, axis):
-    return correlate1d(a, [-1, 0, 1], axis, mode='constant')
+    return _correlate(a, [-1, 0, 1], axis)
 
 
 def _smooth(a, axis):
-    return correlate1d(a, [1, 2, 1], axis, mode='constant')
+    return _correlate(a, [1, 2, 1], axis)
+
+
+def _correlate(a, weights, axis):
+    from scipy import ndimage  # importing it takes longer than reading the digits
+
+    return ndimage.correlate1d(a, weights, axis, mode='constant')
 
 
 def colour_of(images: np.ndarray, name: str) -> np.ndarray:

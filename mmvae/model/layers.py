@@ -36,7 +36,7 @@ class _WeightNormalised(nn.Module):
         mask: np.ndarray | None = None,
     ) -> Array:  # fmt: skip
         """g r / ||r|| applied by `linear`, plus b; r is 0 where there is a mask and it is False."""
-        r = self.param('direction', nn.initializers.normal(0.05), kernel_shape)
+        r = self._set_once('direction', nn.initializers.normal(0.05), kernel_shape)
         unit = _unit(r if mask is None else r * mask)
 
         def initial_gain(_):
@@ -47,10 +47,16 @@ class _WeightNormalised(nn.Module):
             v = linear(unit * along_last(g, unit))
             return -jnp.mean(v, axis=tuple(range(v.ndim - 1)))
 
-        g = self.param('gain', initial_gain)
-        b = self.param('bias', initial_bias)
+        g = self._set_once('gain', initial_gain)
+        b = self._set_once('bias', initial_bias)
         v = linear(unit * along_last(g, unit))
         return v + along_last(b, v)
+
+    def _set_once(self, name: str, initialise: Callable[..., Array], *arguments) -> Array:
+        """A parameter. Of one that is set, `param` would trace how it would be set, at each call."""
+        if self.has_variable('params', name):
+            return self.get_variable('params', name)
+        return self.param(name, initialise, *arguments)
 
 
 def _unit(r: Array) -> Array:
