@@ -1,14 +1,22 @@
 """Which objective for how many pairs: the field's objectives on the halves of 5,000 digits.
 
 python launch.py --mode=sweep --config=experiments/frontier.py --workdir=SWEEP
+python -m experiments.frontier --figure=FILE.png --csv=FILE.csv SWEEP
 
 Every objective with its own posterior, and `joint` and `jmvae` with a product and a flow that all posteriors
 share, on 50, 200, 500 and all 4,000 pairs: 140 runs of equal networks, minibatches and updates. lambda is 1, of
 `joint` 0.3 as well. Two seeds, four at 500 pairs, each with pairs and test digits of its own. Streams of one
 modality draw from all digits whoever is paired.
+
+The second command reads what the sweep has so far, in nats of the test set: log p(x, y), importance-weighted with
+K = 100, the joint bound of the same model, and the NLL of translating either half into the other. It writes a row
+and a dot for each run, and prints the means over seeds with their standard errors.
 """
 
-from experiments import base
+from experiments import base, study
+from mmvae.analysis import curves, tables
+from mmvae.quantities import find
+from mmvae.system import metrics
 
 NUM_PAIRS = (500, 50, 4000, 200)  # the most telling first
 NUM_SEEDS = {500: 4}  # 2 elsewhere
@@ -32,6 +40,13 @@ WAYS = {
     'mmvm': {'objective.name': 'mmvm'},
 }  # fmt: skip
 
+NUMBERS = {  # column -> its sign and the row of results.json
+    'log_p_xy': (1, {'kind': 'importance-weighted', 'of': 'x+y'}),
+    'joint_bound': (1, {'kind': 'bound', 'of': 'x+y', 'posterior': 'x+y'}),
+    'nll_y_from_x': (-1, {'kind': 'translation', 'of': 'y', 'given': 'x'}),
+    'nll_x_from_y': (-1, {'kind': 'translation', 'of': 'x', 'given': 'y'}),
+}
+
 
 def get_config():
     config = base.get_config()
@@ -51,3 +66,36 @@ def sweep(add):
             if seed < NUM_SEEDS.get(num_pairs, 2):
                 for fields in WAYS.values():
                     add({**fields, 'data.num_pairs': num_pairs, 'data.seed': seed, 'seed': seed})
+
+
+def rows_of(outcomes):
+    """A row for each finished run: its way, num_pairs, seed and the numbers of `NUMBERS`, in nats."""
+    rows = []
+    for o in outcomes:
+        if o.test:
+            varied = {'data.num_pairs', 'data.seed', 'seed'}
+            fields = {f: v for f, v in o.point.overrides.items() if f not in varied}
+            (way,) = (name for name, of_way in WAYS.items() if of_way == fields)
+            config = o.point.config
+            rows.append({
+                'way': way, 'num_pairs': config.data.num_pairs, 'seed': config.seed,
+                **{name: sign * find(o.test, **row)['mean'] for name, (sign, row) in NUMBERS.items()},
+            })  # fmt: skip
+    ways = list(WAYS)
+    return sorted(rows, key=lambda r: (r['num_pairs'], ways.index(r['way']), r['seed']))
+
+
+def table(rows):
+    """The means over seeds as Markdown."""
+    lines = [('pairs', 'objective', 'seeds', *NUMBERS)]
+    for pairs, way in dict.fromkeys((r['num_pairs'], r['way']) for r in rows):
+        runs = [r for r in rows if (r['num_pairs'], r['way']) == (pairs, way)]
+        means = metrics.Means()
+        means.add({name: [r[name] for r in runs] for name in NUMBERS})
+        texts = (metrics.number(mean, 1) for mean in means.report(samples=1).values())
+        lines.append((f'{pairs:,}', way, str(len(runs)), *texts))
+    return tables.markdown(lines)
+
+
+if __name__ == '__main__':
+    study.run(rows_of, curves.draw_frontier, table)

@@ -18,20 +18,12 @@ for each seed, where NLL is of (x, y) and NLL(0) := NLL_x + NLL_y of the run wit
 no share of a gain that is none: it is left out unless all pairs gain more than two standard errors.
 """
 
-import csv
 import math
-import sys
-from pathlib import Path
 
-from absl import app, flags
-
-from experiments import mnist_halves
+from experiments import mnist_halves, study
 from mmvae.analysis import curves
 from mmvae.quantities import find
-from mmvae.sweep import points as sweeps
-from mmvae.sweep import summary
 from mmvae.system import metrics
-from mmvae.types import InputError
 
 NUM_PAIRS = (0, 50, 100, 300, 1000, 3000, 10000, 50000)
 OBJECTIVES = ('joint', 'translation')
@@ -120,37 +112,5 @@ def curve(points):
     return rows
 
 
-def write_csv(rows, path):
-    with metrics.replacing(path) as partial, partial.open('w', newline='') as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(
-            {k: f'{v:.4f}' if isinstance(v, float) else v for k, v in row.items()} for row in rows
-        )
-
-
-def main(argv):
-    try:
-        if len(argv) != 2:
-            raise InputError('one folder of a sweep wanted')
-        paths = Path(flags.FLAGS.figure), Path(flags.FLAGS.csv)
-        for flag, path, suffix in zip(('figure', 'csv'), paths, ('.png', '.csv'), strict=True):
-            curves.check_path(flag, path, suffix)
-        rows = curve(summary.read(sweeps.read_sweep(Path(argv[1]))))
-        if not rows:
-            raise InputError(f'{argv[1]}: no run of it is finished')
-    except InputError as error:
-        print(f'pairs_curve: {error}', file=sys.stderr)
-        sys.exit(2)
-    write_csv(rows, paths[1])
-    curves.draw_pairs(rows, paths[0])
-    print(metrics.table([list(rows[0]), *(
-        [f'{v:.2f}' if isinstance(v, float) else str(v) for v in row.values()] for row in rows
-    )]))  # fmt: skip
-
-
 if __name__ == '__main__':
-    # Here, because launch.py reads this file more than once.
-    flags.DEFINE_string('figure', 'pairs_curve.png', 'The figure to write.')
-    flags.DEFINE_string('csv', 'pairs_curve.csv', 'The numbers to write.')
-    app.run(main)
+    study.run(curve, curves.draw_pairs)

@@ -135,10 +135,11 @@ def test_a_finished_run_is_printed_and_not_touched(finished, data, capsys, monke
     assert times(finished) == before
 
 
-def test_a_finished_run_goes_on_with_more_updates(copy, data, monkeypatch):
-    monkeypatch.setattr(figures, 'FIGURES', {})
+def test_a_finished_run_goes_on_with_more_updates_and_without_figures(copy, data, monkeypatch):
+    monkeypatch.setattr(measure, '_draw', lambda *arguments: pytest.fail('figures are drawn'))
     (copy / 'representation.json').write_text('{}')  # of the checkpoint that was best
-    more = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, num_updates=6))
+    train = dataclasses.replace(CONFIG.train, num_updates=6)
+    more = dataclasses.replace(with_eval(figures=False), train=train)
     assert folder.prepare(more, copy, None).modalities
     measure.train(more, copy, data)
     assert read(copy)['updates'] == read(copy, 'config')['train']['num_updates'] == 6

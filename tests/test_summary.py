@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from experiments import base, pairs_curve
+from experiments import base, pairs_curve, study
 from mmvae.analysis import curves
 from mmvae.config import override
 from mmvae.quantities import Quantity
@@ -207,7 +207,7 @@ def test_the_curve_of_pairs_of_known_runs(tmp_path):
         f._replace(test=[{**r, 'mean': -120.0 - f.point.config.seed} if r['of'] == 'x+y' else r for r in f.test])
         for f in summary.read(points)
     ]))  # fmt: skip
-    pairs_curve.write_csv([none, some, every], tmp_path / 'curve.csv')
+    study.write_csv([none, some, every], tmp_path / 'curve.csv')
     with (tmp_path / 'curve.csv').open(newline='') as file:
         assert [float(r['share']) for r in csv.DictReader(file)] == [0, 0.75, 1]
     curves.draw_pairs([none, some, every], tmp_path / 'curve.png')

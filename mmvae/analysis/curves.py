@@ -92,6 +92,64 @@ def draw_pairs(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     _save(figure, path)
 
 
+def draw_frontier(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Writes log p(x, y) against what translating costs, a dot a run, from `experiments.frontier.rows_of`.
+
+    A panel for each number of pairs. A colour is an objective, a shape one of its variants: 'NAME,
+    VARIANT' in the column `way`. Better is up and to the left.
+    """
+    counts = sorted({row['num_pairs'] for row in rows})
+    ways = list(dict.fromkeys(row['way'] for row in rows))
+    objectives = list(dict.fromkeys(way.partition(',')[0] for way in ways))
+    shapes = {
+        way: 'osD^v'[sum(w.partition(',')[0] == way.partition(',')[0] for w in ways[:i]) % 5]
+        for i, way in enumerate(ways)
+    }
+    figure = _make_figure(4 * len(counts) + 3)
+    panels = figure.subplots(1, len(counts), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, pairs in zip(panels, counts, strict=True):
+        for way in ways:
+            runs = [row for row in rows if (row['way'], row['num_pairs']) == (way, pairs)]
+            axes.plot(
+                [(r['nll_y_from_x'] + r['nll_x_from_y']) / 2 for r in runs],
+                [r['log_p_xy'] for r in runs], linestyle='', marker=shapes[way], markersize=6,
+                color=f'C{objectives.index(way.partition(",")[0])}', alpha=0.8, label=way,
+            )  # fmt: skip
+        axes.set_title(f'{pairs:,} pairs')
+        axes.set_xlabel('NLL of translating, mean of both ways, nats')
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel('log p(x, y), nats')
+    figure.legend(*panels[0].get_legend_handles_labels(), loc='outside right center', fontsize=8)
+    _save(figure, path)
+
+
+def draw_growth(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Writes what grows with the number of modalities, from `experiments.growth.rows_of`.
+
+    A line for each posterior; NaN is what was not measured.
+    """
+    panels = {
+        'networks': 'inference networks',
+        'parameters': 'parameters of the posteriors, millions',
+        'seconds': 'seconds an update',
+        'joint_bound': 'joint bound, nats',
+        'translation': 'NLL of all, each given one other, nats',
+    }
+    counts = sorted({row['modalities'] for row in rows})
+    figure = _make_figure(4 * len(panels))
+    for axes, (column, title) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        for number, way in enumerate(dict.fromkeys(row['posterior'] for row in rows)):
+            points = [row for row in rows if row['posterior'] == way]
+            values = [row[column] / (1e6 if column == 'parameters' else 1) for row in points]
+            style = ('-', '--', ':', '-.')[number % 4]  # where lines coincide, all are seen
+            axes.plot([row['modalities'] for row in points], values, 'o' + style, label=way)
+        axes.set_xticks(counts)
+        axes.set_xlabel('modalities')
+        axes.set_title(title, fontsize=10)
+    axes.legend(fontsize=8)
+    _save(figure, path)
+
+
 def check_path(flag: str, path: Path, suffix: str) -> None:
     """Raises an `InputError` unless a file of that suffix can be written there."""
     if path.suffix != suffix or not path.absolute().parent.is_dir():

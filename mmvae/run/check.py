@@ -15,8 +15,6 @@ from mmvae.data.describe import describe
 from mmvae.run import folder
 from mmvae.system import metrics, parallel
 
-_TIMED = 5  # updates
-
 
 def show(config: Config, data_dir: str | None = None, out: Path | None = None) -> None:
     """Reads the data, prints what is in them and draws some; trains nothing.
@@ -42,20 +40,8 @@ def show(config: Config, data_dir: str | None = None, out: Path | None = None) -
 
 def cost(config: Config, data: DataSet) -> str:
     """The parameters, the size of a checkpoint and the time of an update, which is measured."""
+    (count, size), seconds = time_update(config, data)
     model = folder.new_model(config, data)
-    feed, update = training.make_feed_and_update(config, model, data)
-    state = training.initial_state(config, model, training.initial_pixels(config, data))
-    count, size = state.sizes()
-    state, constants = parallel.replicate(state), parallel.replicate(feed.constants)
-    hyper = parallel.replicate(training.hyperparameters(config, len(model.names)))
-    program = parallel.map_update(update)
-    times = []
-    for minibatch in itertools.islice(feed.minibatches(0), 1 + _TIMED):
-        started = time.perf_counter()
-        state, logged = program(state, constants, parallel.split(minibatch), hyper)
-        jax.block_until_ready(logged)
-        times.append(time.perf_counter() - started)
-    seconds = min(times[1:])  # the first compiles; what else the machine does makes them longer
     networks = ', '.join(f'{m.name} {model.network(m.name)}' for m in data.modalities)
     updates = config.train.num_updates
     return metrics.table([
@@ -65,3 +51,21 @@ def cost(config: Config, data: DataSet) -> str:
         ('an update', f'{seconds:.3g} s, without validation'),
         (f'{updates:,} updates', f'{updates * seconds / 60:.3g} minutes'),
     ])  # fmt: skip
+
+
+def time_update(config: Config, data: DataSet, count: int = 5) -> tuple[tuple[str, str], float]:
+    """`TrainState.sizes`, and the seconds of the fastest of so many updates."""
+    model = folder.new_model(config, data)
+    feed, update = training.make_feed_and_update(config, model, data)
+    state = training.initial_state(config, model, training.initial_pixels(config, data))
+    sizes = state.sizes()
+    state, constants = parallel.replicate(state), parallel.replicate(feed.constants)
+    hyper = parallel.replicate(training.hyperparameters(config, len(model.names)))
+    program = parallel.map_update(update)
+    times = []
+    for minibatch in itertools.islice(feed.minibatches(0), 1 + count):
+        started = time.perf_counter()
+        state, logged = program(state, constants, parallel.split(minibatch), hyper)
+        jax.block_until_ready(logged)
+        times.append(time.perf_counter() - started)
+    return sizes, min(times[1:])  # the first compiles; what else the machine does makes them longer
