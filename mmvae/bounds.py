@@ -142,11 +142,13 @@ class LogWeights(NamedTuple):
       likelihood: modality name -> log p(x_m | z).
       prior: log p(z).
       posterior: log q(z), of the distribution that z was drawn from.
+      z: where they are taken, [D].
     """
 
     likelihood: dict[str, Array]
     prior: Array
     posterior: Array
+    z: Array
 
     def of(self, names: Sequence[str]) -> Array:
         """log p(x_names, z) - log q(z)."""
@@ -167,4 +169,4 @@ def log_weights(model, source: Sequence[str], x: Observed, key: Key, k: Array) -
     """
     q = model.posteriors(x)(tuple(source))
     z, log_q = q.sample_and_log_prob(jax.random.fold_in(key, k), k)
-    return LogWeights(model.log_likelihoods(z, x), model.prior().log_prob(z), log_q)
+    return LogWeights(model.log_likelihoods(z, x), model.prior().log_prob(z), log_q, z)

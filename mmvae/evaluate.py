@@ -144,15 +144,21 @@ def example_bounds(model: MultimodalVAE, x: Observed, key: Key) -> dict[Quantity
 
 def posterior_name(model: MultimodalVAE, source: Sequence[str]) -> str:
     """What z is drawn from, as `Quantity` says it."""
-    is_mixture = model.num_components(source) > 1
-    return f'mixture of {", ".join(source)}' if is_mixture else joined(source)
+    if model.num_components(source) == 1:
+        return joined(source)
+    of = 'products of ' * (model.posterior == 'mixture_of_products')
+    return f'mixture of {of}{", ".join(source)}'
 
 
 def example_log_weights(
     model: MultimodalVAE, x: Observed, key: Key, ks: Array
 ) -> dict[Quantity, Array]:
-    """The summands of every K-sample number, [len(ks)] each, for samples ks."""
+    """The summands of every K-sample number, [len(ks)] each, for samples ks.
+
+    Those of a label's 'accuracy' are log p(class | z) of each of its V classes, [V, len(ks)].
+    """
     names = model.names
+    labels = [m.name for m in model.modalities if m.is_label]
 
     def of_sample(k):
         terms = {}
@@ -170,9 +176,13 @@ def example_log_weights(
                 ):  # fmt: skip
                     quantity = Quantity(kind, joined(target), given, drawn)
                     terms[quantity] = sum(p[name] for name in target)
+            unseen = [name for name in labels if name in rest]
+            # Of the label's p(y | z) from above: one network, which is compiled once.
+            for name, p in model.decode(weights.z, unseen).items():
+                terms[Quantity('accuracy', name, given, posterior)] = jax.nn.log_softmax(p.logits)
         return terms
 
-    return jax.vmap(of_sample)(ks)
+    return jax.vmap(of_sample, out_axes=-1)(ks)
 
 
 class Evaluator:
@@ -181,6 +191,7 @@ class Evaluator:
     def __init__(self, model: MultimodalVAE, config: EvalConfig):
         self._model = model
         self._config = config
+        self._names_of = subsets(model.names)
         self._components = math.lcm(*map(model.num_components, model.subsets()))
         self._bounds = self._map(example_bounds)
         self._weights = self._map(example_log_weights)
@@ -227,13 +238,25 @@ class Evaluator:
                 for ks in _chunks(k, self._config.iw_chunk)
             ]
             weights = jax.tree.map(lambda *parts: np.concatenate(parts, -1)[..., :k], *chunks)
-            return {
+            means = {
                 q: np.logaddexp.reduce(np.float64(w), -1) - np.log(k) for q, w in weights.items()
             }
+            for q in [q for q in means if q.kind == 'accuracy']:
+                log_p = means[q]  # [..., V]
+                means[q] = log_p.argmax(-1) == np.asarray(batch[0][q.of])
+                means[q._replace(kind='confidence')] = np.exp(log_p.max(-1))
+            return means
 
         values = self._gather(measure, examples, progress)
+        for q in [q for q in values if q.kind == 'confidence']:
+            names = self._names_of[q.of] + self._names_of[q.given]
+            weights = quantities.weights([examples.rows[name] for name in names])
+            is_right = values[q._replace(kind='accuracy')]
+            values[q._replace(kind='calibration')] = quantities.calibration(
+                values.pop(q), is_right, weights
+            )
         estimates = {q.of: v for q, v in values.items() if q.kind == 'importance-weighted'}
-        names_of = subsets(self._model.names)
+        names_of = self._names_of
         for of, given in itertools.product(estimates, estimates):
             if {*names_of[given]} < {*names_of[of]}:
                 rest = joined(n for n in names_of[of] if n not in names_of[given])

@@ -15,6 +15,12 @@ A number has fields, not a name that says it all. In nats, with x and y for any 
                                               ignores x reaches
   conditional          y    x                 the importance-weighted of x+y less that of x: an
                                               estimate of log p(y|x), no bound
+
+and of a label y, whose class is read as the most likely one of p(y|x) = 1/K sum_k p(y|z_k) with the z_k of
+the translation, as shares of 1:
+
+  accuracy             y    x      x          how many are read right
+  calibration          y    x      x          the expected calibration error of that p: `calibration`
 """
 
 import functools
@@ -35,7 +41,8 @@ class Quantity(NamedTuple):
       of: the modalities whose log-density it is about.
       given: those that are conditioned on, '' for none.
       posterior: what z is drawn from: the posterior given these modalities, 'mixture of x, y' of
-        each one's in equal parts, or 'prior'.
+        each one's in equal parts, 'mixture of products of x, y' of their products', or 'prior'. A
+        bound and its parts name the modalities alone, whatever the form of their posterior.
       modality: whose reconstruction it is, '' of other kinds.
     """
 
@@ -151,6 +158,26 @@ def average(
     count = len(sums)
     error = float(np.sqrt(count / (count - 1) * sums @ sums) / total) if count > 1 else None
     return float(mean), error, round(total), count
+
+
+def calibration(
+    confidence: np.ndarray, is_right: np.ndarray, weights: np.ndarray, bins: int = 15
+) -> np.ndarray:
+    """Of each example, [N], what the expected calibration error is the weighted mean of.
+
+    With equal bins b of the confidence, which is the probability of the most likely class (Guo et al.,
+    2017), the error is
+
+      sum_b (w_b / w) |accuracy_b - confidence_b|
+
+    An example's part is its own (right - confidence), with the sign that its bin has. So the error's
+    standard error is that of a mean, with the signs held as they are. Of few examples the calibration
+    error is above 0 even where the probabilities are right: of n in a bin by about
+    0.8 sqrt(confidence (1 - confidence) / n).
+    """
+    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gaps = is_right - confidence
+    return np.sign(np.bincount(which, weights * gaps, bins))[which] * gaps
 
 
 def means(lines: Sequence[Mapping[str, Any]]) -> dict[Quantity, float]:

@@ -67,6 +67,11 @@ class Modality(NamedTuple):
         return self.likelihood == 'categorical' and not self.is_image
 
     @property
+    def is_label(self) -> bool:
+        """Whether an example is one class."""
+        return self.has_classes and not self.shape
+
+    @property
     def shown_shape(self) -> tuple[int, ...]:
         return (*self.shape, self.num_values) if self.has_classes else self.shape
 

@@ -12,8 +12,10 @@ from mmvae.bounds import bound, log_weights
 from mmvae.config import ModelConfig
 from mmvae.data.pairing import pair
 from mmvae.model.distributions import DiagonalGaussian, Mixture
+from mmvae.model.likelihoods import Categorical
 from mmvae.model.vae import MultimodalVAE, observe
 from mmvae.quantities import Quantity
+from mmvae.types import Modality
 from tests import small
 
 CONFIG = small.make_config(eval__batch_size=8, eval__iw_samples=6, eval__iw_chunk=4).eval
@@ -179,6 +181,70 @@ def test_a_posterior_of_some_of_the_modalities_has_its_numbers():
         ('importance-weighted', 'x+y', '', ''), ('translation', 'w', 'x+y', ''),
     }  # fmt: skip
     assert Quantity('ignoring', 'w', 'x+y', 'prior') in every
+
+
+SCORES = (
+    Modality('x', (3,), 'gaussian', 0), Modality('y', (3,), 'gaussian', 0),
+    Modality('kind', (), 'categorical', 3),
+)  # fmt: skip
+
+
+class Reader(nn.Module):
+    """z is x where x is seen, x + y where both are, and p(kind | z) = softmax(z)."""
+
+    modalities = SCORES
+    names = ('x', 'y', 'kind')
+
+    def subsets(self):
+        return [('x',), ('kind',), ('x', 'y'), self.names]
+
+    def num_components(self, names):
+        return 1
+
+    def prior(self):
+        return DiagonalGaussian.standard(3)
+
+    def posteriors(self, x):
+        exact = jnp.full(3, -20.0)
+        z = lambda names: sum(x[n] for n in names if n != 'kind') + jnp.zeros(3)  # noqa: E731
+        return lambda names: DiagonalGaussian(z(names), exact)
+
+    def decode(self, z, of):
+        each = {n: DiagonalGaussian(z, jnp.zeros(3)) for n in 'xy'} | {'kind': Categorical(z)}
+        return {name: each[name] for name in of}
+
+    def log_likelihoods(self, z, x):
+        return {n: p.log_prob(x[n]) for n, p in self.decode(z, x).items()}
+
+
+def test_a_label_is_read_from_every_subset_with_its_accuracy_and_calibration():
+    data = small.make_data(SCORES)
+    examples = evaluate.examples_of(data, 'test')
+    rows = evaluate.report(evaluate.Evaluator(Reader(), CONFIG), {}, 'test', examples, CONFIG)
+    values = examples.values()
+    assert {(r['of'], r['given'], r['posterior']) for r in rows if r['kind'] in ('accuracy', 'calibration')
+            } == {('kind', s, s) for s in ('x', 'x+y')}  # fmt: skip
+    for source, z in [('x', values['x']), ('x+y', values['x'] + values['y'])]:
+        p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+        is_right, confidence = p.argmax(1) == values['kind'], p.max(1)
+        bins = np.ceil(15 * confidence)
+        error = sum(
+            abs(np.sum(is_right[bins == b] - confidence[bins == b])) for b in range(1, 16)
+        ) / 13  # fmt: skip
+        nll = -np.log(p[np.arange(13), values['kind']])
+        for kind, expected in [
+            ('translation', -nll.mean()), ('accuracy', is_right.mean()), ('calibration', error)
+        ]:  # fmt: skip
+            row = quantities.find(rows, kind=kind, of='kind', given=source)
+            np.testing.assert_allclose(row['mean'], expected, rtol=1e-4, atol=1e-6)
+            assert (row['n'], row['samples'], row['groups']) == (13, 6, 13)
+    # p(y | z of x), of one z: the density at x. Of kind and y together, the product.
+    both = quantities.find(rows, kind='translation', of='y+kind', given='x')['mean']
+    each = [
+        quantities.find(rows, kind='translation', of=n, given='x')['mean'] for n in ('y', 'kind')
+    ]
+    density = log_normal(values['y'], values['x'], 1.0).mean()
+    np.testing.assert_allclose([each[0], both], [density, sum(each)], rtol=1e-4)
 
 
 def test_a_source_that_says_nothing_translates_as_well_as_the_prior():

@@ -52,6 +52,32 @@ def test_the_error_over_groups_is_the_usual_one_where_each_value_is_a_group():
     assert stderr == pytest.approx(8 / 3)
 
 
+def calibration_error(confidence, is_right, weights=None):
+    confidence, is_right = np.array(confidence), np.array(is_right)
+    weights = np.ones(len(confidence)) if weights is None else np.array(weights)
+    parts = quantities.calibration(confidence, is_right, weights)
+    return quantities.average(parts, weights, np.arange(len(parts)))[:2]
+
+
+def test_the_calibration_error_is_0_of_shares_that_are_right_and_the_gap_of_others():
+    # Of five with confidence 0.8 four are right, and of the two with 0.5 one.
+    right = [1, 1, 1, 1, 0, 1, 0]
+    assert calibration_error([0.8] * 5 + [0.5] * 2, right)[0] == pytest.approx(0)
+    # Sure of everything, and right in 6 of 10: off by 0.4, with the error of the accuracy.
+    right = [1] * 6 + [0] * 4
+    error, stderr = calibration_error([1.0] * 10, right)
+    assert error == pytest.approx(0.4)
+    assert stderr == pytest.approx(np.std(right, ddof=1) / 10**0.5)
+    # Too high in one bin and too low in another do not cancel.
+    error, _ = calibration_error([0.9, 0.9, 0.5, 0.5], [1, 0, 1, 1])
+    assert error == pytest.approx((0.4 + 0.5) / 2)
+    # Nor are they told apart within a bin, which is 1/15 wide.
+    assert calibration_error([0.94, 0.96], [1, 1])[0] == pytest.approx(0.05)
+    # Weights count examples.
+    weighted = calibration_error([0.7, 0.4], [1, 0], [3, 1])[0]
+    assert weighted == pytest.approx(calibration_error([0.7] * 3 + [0.4], [1, 1, 1, 0])[0])
+
+
 ALL = ('bound', 'x+y', '', 'x+y'), ('importance-weighted', 'x+y', '', 'mixture of x, y')
 
 
@@ -71,6 +97,8 @@ ALL = ('bound', 'x+y', '', 'x+y'), ('importance-weighted', 'x+y', '', 'mixture o
         ('xy', ('conditional', 'y', 'x'), 'y_given_x_iw'),
         (('day', 'night'), ('bound', 'day+night', '', 'day'), 'translation_from_day_bound'),
         (('day', 'night'), ('conditional', 'night', 'day'), 'night_given_day_iw'),
+        ('xy', ('accuracy', 'y', 'x', 'x'), 'y_given_x_accuracy'),
+        (('x', 'y', 'kind'), ('calibration', 'kind', 'x+y', 'x+y'), 'kind_given_x+y_calibration'),
     ],
 )
 def test_columns_keep_their_names(names, fields, column):

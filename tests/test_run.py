@@ -571,6 +571,69 @@ def test_the_table_has_beside_a_number_what_it_is_compared_with():
     assert heading.split() == ['nats', 'test', '+-', 'n', 'K', 'beside']
 
 
+KIND = Modality('kind', (), 'categorical', 10, 'digit')
+
+
+def rows_of_three():
+    """x, y and kind, with the posterior given x and y; K = 8."""
+    whole, rows = 'x+y+kind', [row('bound', 'x+y+kind', -90.0, posterior='x+y+kind')]
+    for number, source in enumerate(('x', 'y', 'kind', 'x+y')):
+        rows += [row('bound', source, -10.0 - number, posterior=source),
+                 row('bound', whole, -100.0 - number, posterior=source),
+                 row('importance-weighted', source, -9.0, posterior=source, samples=8)]  # fmt: skip
+    for source, others in {
+        'x': ['y', 'kind'],
+        'y': ['x', 'kind'],
+        'kind': ['x', 'y'],
+        'x+y': ['kind'],
+    }.items():
+        for target in dict.fromkeys([*others, '+'.join(others)]):
+            mean = {'x': -70.0, 'y': -60.25, 'kind': -3.0}.get(source, -0.25)
+            rows += [row('translation', target, mean, 0.06, source, source, samples=8),
+                     row('ignoring', target, -60.0, given=source, posterior='prior')]  # fmt: skip
+            if target == 'kind':
+                share = {'x': 0.5, 'y': 0.25}.get(source, 0.912)
+                rows += [row('accuracy', target, share, 0.01, source, source, samples=8),
+                         row('calibration', target, 0.03, 0.004, source, source, samples=8)]  # fmt: skip
+    return rows
+
+
+def test_of_three_modalities_the_tables_have_a_line_for_each_subset():
+    three = (*MODALITIES, KIND)
+    said = report.verdict(results_of(rows_of_three(), []), three).splitlines()
+    assert said[1:] == [
+        'Against a z that ignores what is given, all others are predicted better given kind by 57.0 nats; '
+        'not clearly better given y; worse given x by 10.0 nats.',
+        'The most likely kind (digit) is right in 91.2% given x+y (calibration error 0.030), '
+        '50.0% given x (0.030), 25.0% given y (0.030).',
+    ]
+    parts = report.table(results_of(rows_of_three()[::-1], []), three).split('\n\n')
+    bounds, translations, labels = (part.splitlines() for part in parts)
+    order = ['x', 'y', 'kind', 'x+y']
+    assert [line.split()[0] for line in bounds[1:]] == [*order, 'x+y+kind']
+    assert ' '.join(bounds[4].split()) == 'x+y -13.0 +- 0.5 500 -9.00 +- 0.50 -103.0 +- 0.5'
+    assert [line.split()[0] for line in translations[2:]] == [*order, 'nothing']
+    assert translations[1].split()[3:] == ['x', 'y', 'kind', 'all', 'others', 'ignoring', 'S']
+    assert ' '.join(translations[5].split()) == 'x+y -0.25 +- 0.06 -0.25 +- 0.06 -60.0 +- 0.5'
+    assert [line.split() for line in labels[1:]] == [
+        f'kind {source} {right} +- 1.0 0.030 +- 0.004 500 8'.split()
+        for source, right in [('x', '50.0'), ('y', '25.0'), ('x+y', '91.2')]
+    ]
+
+
+def test_a_label_beside_one_image_has_its_line_below_the_table():
+    rows = [row('bound', 'x+kind', -90.0, posterior='x+kind'),
+            row('accuracy', 'kind', 0.912, 0.01, 'x', 'x'), row('calibration', 'kind', 0.03, None, 'x', 'x')]  # fmt: skip
+    results, modalities = results_of(rows, []), (MODALITIES[0], KIND)
+    last = report.verdict(results, modalities).splitlines()[-1]
+    assert (
+        last == 'The most likely kind (digit) is right in 91.2% given x (calibration error 0.030).'
+    )
+    numbers, labels = report.table(results, modalities).split('\n\n')
+    assert len(numbers.splitlines()) == 2
+    assert ' '.join(labels.splitlines()[1].split()) == 'kind x 91.2 +- 1.0 0.030 500 1'
+
+
 def test_values_of_256_levels_have_bits_per_dimension_and_shared_ids_their_number():
     colour = Modality('x', (2, 1, 3), 'categorical', 256)
     modalities = (colour, Modality('kind', (), 'categorical', 10))

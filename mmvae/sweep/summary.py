@@ -163,7 +163,7 @@ def best_text(outcomes: Sequence[Outcome]) -> str:
             of_all = {'of': joined(o.names), 'examples': 'all'}
             bound = find([row], kind='bound', posterior=joined(o.names), **of_all)
             estimate = find([row], kind='importance-weighted', of=joined(o.names))
-            if bound or estimate or row['kind'] in ('translation', 'ignoring'):
+            if bound or estimate or row['kind'] in ('translation', 'ignoring', 'accuracy'):
                 lines.append(f'  test {column}: {metrics.number(row)}')
     return '\n'.join(lines)
 
