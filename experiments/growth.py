@@ -34,7 +34,7 @@ from mmvae.run.provenance import read_json
 from mmvae.system import metrics
 
 PARTS = {
-    1: {'data.view': 'whole', 'objective.name': 'single'},
+    1: {'data.view': 'whole', 'data.num_pairs': 0, 'objective.name': 'single'},
     2: {'data.view': 'halves'},
     3: {'data.view': 'halves', 'data.with_label': True},
     4: {'data.view': 'quadrants'},

@@ -20,7 +20,8 @@ from tests.test_summary import write_run
 def make_points(experiment, folder):
     overrides = []
     experiment.sweep(overrides.append)
-    points = sweep.make_points(experiment.get_config().to_dict(), overrides, folder)
+    # Which refuses what cannot be run.
+    points, _ = sweep.prepare(experiment.get_config().to_dict(), overrides, folder, None)
     assert len(points) == len(overrides)  # none is there twice
     return points
 

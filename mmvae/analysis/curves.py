@@ -141,8 +141,15 @@ def draw_growth(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         for number, way in enumerate(dict.fromkeys(row['posterior'] for row in rows)):
             points = [row for row in rows if row['posterior'] == way]
             values = [row[column] / (1e6 if column == 'parameters' else 1) for row in points]
-            style = ('-', '--', ':', '-.')[number % 4]  # where lines coincide, all are seen
-            axes.plot([row['modalities'] for row in points], values, 'o' + style, label=way)
+            # Where lines coincide, all are seen.
+            style, size = ('-', '--', ':', '-.')[number % 4], 10 - 2 * (number % 4)
+            axes.plot(
+                [row['modalities'] for row in points],
+                values,
+                'o' + style,
+                markersize=size,
+                label=way,
+            )
         axes.set_xticks(counts)
         axes.set_xlabel('modalities')
         axes.set_title(title, fontsize=10)
