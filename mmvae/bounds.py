@@ -69,18 +69,27 @@ def elbo(model, q: Posterior, x: Observed, key: Key, num_samples: int = 1) -> Te
 def iwae(model, q: Posterior, x: Observed, key: Key, num_samples: int) -> Terms:
     """log 1/K sum_k w_k, w_k = p(x, z_k) / q(z_k) (Burda et al., 2016), for training.
 
-    What is reported is the plain bound from the same samples.
+    Of a mixture K is rounded up to as many samples of each component. What is reported is the plain
+    bound from the same samples.
     """
-    log_w = jax.vmap(lambda k: _log_weight(model, q, q.draw(jax.random.fold_in(key, k), k), x))
-    plain = jax.lax.stop_gradient(elbo(model, q, x, key, num_samples))
-    return plain._replace(penalty=plain.value - _log_mean_exp(log_w(_samples(q, num_samples))))
+    each = -(-num_samples // q.num_components)
+
+    def log_weight(k):
+        return _log_weight(model, q, q.draw(jax.random.fold_in(key, k), k), x)
+
+    log_w = jax.vmap(log_weight)(jnp.arange(each * q.num_components))
+    plain = jax.lax.stop_gradient(elbo(model, q, x, key, each))
+    return plain._replace(penalty=plain.value - _log_mean_exp(log_w))
 
 
 def dreg(model, q: Posterior, x: Observed, key: Key, num_samples: int) -> Terms:
     """As `iwae`, with the doubly reparameterised gradient (Tucker et al., 2019).
 
     Of the normalised weights v_k = w_k / sum w, the gradient to the decoders is sum_k v_k grad log w_k,
-    and that to q goes through z_k alone, as sum_k v_k^2 d log w_k / d z_k.
+    and that to q goes through z_k alone, as sum_k v_k^2 d log w_k / d z_k. This is the gradient of `iwae`,
+    in expectation, where each z_k is drawn from the density that it is weighed with: not of a mixture,
+    whose samples are drawn from one component after another. A shared flow belongs to the decoders: it
+    is as if these saw u, and its gradient is that of a learned prior.
     """
     fixed = _with_fixed_base(q)
 
@@ -88,7 +97,7 @@ def dreg(model, q: Posterior, x: Observed, key: Key, num_samples: int) -> Terms:
         u = _scaled_gradient(q.draw(jax.random.fold_in(key, k), k), v)
         return _log_weight(model, fixed, u, x)
 
-    ks = _samples(q, num_samples)
+    ks = jnp.arange(num_samples)
     log_w = jax.lax.stop_gradient(jax.vmap(log_weight)(ks, jnp.ones(len(ks))))
     v = jax.nn.softmax(log_w)
     surrogate = v @ jax.vmap(log_weight)(ks, v)
@@ -98,11 +107,6 @@ def dreg(model, q: Posterior, x: Observed, key: Key, num_samples: int) -> Terms:
 
 
 ESTIMATORS = {'elbo': elbo, 'iwae': iwae, 'dreg': dreg}
-
-
-def _samples(q, num_samples):
-    """Of K samples, each number once: K rounded up to as many of each component."""
-    return jnp.arange(-(-num_samples // q.num_components) * q.num_components)
 
 
 def _log_weight(model, q, u, x):

@@ -15,7 +15,7 @@ import dataclasses
 import functools
 import itertools
 import runpy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,8 +30,6 @@ from mmvae.model.posteriors import POSTERIORS, WITH_NETWORKS, FlowPosterior, kl_
 from mmvae.types import Array, InputError, Key, Observed
 
 Names = tuple[str, ...]
-
-
 Weighted = Sequence[tuple[float, Terms]]
 
 
@@ -73,9 +71,17 @@ class Example:
         self._number += 1
         return keys.fold(self._key, self._number - 1)
 
-    def elbo(self, q: Posterior, of: Names | None = None, fixed_decoders: bool = False) -> Terms:
-        """ELBO(q; S), by `objective.estimator`; S is A where it is not said."""
+    def elbo(
+        self, q: Posterior, of: Names | Mapping[str, Array] | None = None,
+        fixed_decoders: bool = False,
+    ) -> Terms:  # fmt: skip
+        """ELBO(q; S), by `objective.estimator`; S is A where it is not said.
+
+        S is names, or as of `random_subset` modality -> whether it is in it.
+        """
         model = self.model.with_fixed_decoders() if fixed_decoders else self.model
+        if isinstance(of, Mapping):
+            model = _OfSubset(model, of)
         x = self.x if of is None else {name: self.x[name] for name in of}
         return self._estimate(model, q, x, self.new_key())
 
@@ -90,6 +96,20 @@ class Example:
         q = posteriors[0]
         has = {name: jnp.array([name in s for s in subsets])[i] for name in self.names}
         return q.replace(base=base) if isinstance(q, FlowPosterior) else base, has
+
+
+class _OfSubset(NamedTuple):
+    """A model of those modalities that are in a random subset."""
+
+    model: Any
+    is_in: Mapping[str, Array]
+
+    def prior(self):
+        return self.model.prior()
+
+    def log_likelihoods(self, z, x):
+        each = self.model.log_likelihoods(z, x)
+        return {name: self.is_in[name] * value for name, value in each.items()}
 
 
 def free_bits(kl: Array, psi: Array) -> Array:
@@ -133,10 +153,7 @@ def mvae(e: Example) -> Weighted:
     bounds = [e.elbo(e.q(e.names)), *(e.elbo(e.q((m,)), (m,)) for m in e.names)]
     if further := subsets_between(e.names):
         for _ in range(e.num_subsets):
-            q, is_in = e.random_subset(further)
-            terms = e.elbo(q)
-            of_subset = {m: is_in[m] * terms.reconstruction[m] for m in e.names}
-            bounds.append(terms._replace(reconstruction=of_subset))
+            bounds.append(e.elbo(*e.random_subset(further)))
     return [(1.0, terms) for terms in bounds]
 
 
@@ -417,21 +434,22 @@ def check_model(config: ObjectiveConfig, model: ModelConfig, names: Sequence[str
             '--config.model.flow=shared for one flow that goes with all, or '
             '--config.model.flow_steps=0',
         )  # fmt: skip
+    # mopoe's bounds, and those of one modality, are from the components of the mixture.
+    draws_from_mixture = posterior.startswith('mixture') and config.name != 'mopoe' and any(
+        len(source) > 1 for _, source, _ in objective.bounds(('x', 'y'))
+    )  # fmt: skip
     if config.estimator != 'elbo':
         require(
             not objective.has_penalty, 'objective.estimator', config.estimator,
             f"'elbo' with the {config.name} objective, which is no bound that samples make tighter",
         )  # fmt: skip
+        is_biased = draws_from_mixture or (model.flow_steps and model.flow == 'each')
         require(
-            not (config.estimator == 'dreg' and model.flow_steps and model.flow == 'each'),
-            'objective.estimator', 'dreg', "'elbo' or 'iwae' with a flow in each posterior",
+            not (config.estimator == 'dreg' and is_biased), 'objective.estimator', 'dreg',
+            "'elbo' or 'iwae' with a mixture or a flow in each posterior, of which its gradient is "
+            "not that of 'iwae'",
         )  # fmt: skip
-    is_mixture = posterior.startswith('mixture') and any(
-        len(source) > 1 for _, source, _ in objective.bounds(('x', 'y'))
-    )
-    has_kl = objective.kl_by_latent and config.estimator == 'elbo' and not (
-        is_mixture and config.name != 'mopoe'
-    )  # fmt: skip
+    has_kl = objective.kl_by_latent and config.estimator == 'elbo' and not draws_from_mixture
     for field in ('free_bits', 'kl_warmup'):
         value = getattr(config, field)
         require(

@@ -413,6 +413,9 @@ REFUSALS = {
     'a digit that is none': (['--config.data.train_digits=(3, 12)'], ['data.train_digits', '(3, 12)', '0 to 9']),
     'unknown edge colours': (['--config.data.edge_colours=pink'], ['data.edge_colours', "'pink'", "'mixed'"]),
     'a flow with the translation objective': (['--config.objective.name=translation', '--config.model.flow_steps=2'], ['model.flow_steps', '2', 'translation']),
+    'an objective without the posterior': (
+        ['--config.objective.name=mopoe', '--config.model.posterior=merged'], ['model.posterior', "'merged'", "'mixture_of_products'"]
+    ),
     'rate of zero': (['--config.optimizer.learning_rate=0'], ['optimizer.learning_rate', '0.0', 'above 0']),
     'more pairs than examples': (['--config.data.num_pairs=4001'], ['data.num_pairs', '4001', '4000']),
     'sets of modalities and pairs': (['--config.data.observed=x+y=5'], ['data.num_pairs', '500', '--config.data.num_pairs=0']),

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,24 +10,29 @@ import pytest
 
 from mmvae.model.distributions import DiagonalGaussian, log_softplus
 from mmvae.model.layers import Dense
-from mmvae.model.posteriors import Flow, FlowPosterior, MergedPosterior, PosteriorHead
+from mmvae.model.posteriors import (
+    POSTERIORS,
+    Flow,
+    FlowPosterior,
+    MergedPosterior,
+    PosteriorHead,
+    combine,
+)
 from mmvae.model.vae import MultimodalVAE, init_params
+from tests.linear import far_from_identity
 from tests.small import BINARY, DENSE, MODEL, THREE, make_model
 
 D = 5
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[(1, False), (2, False), (3, True)])
 def posterior(request):
-    flow = Flow(request.param, hidden=7)
+    steps, is_shared = request.param
+    flow = Flow(steps, 7, is_shared)
     z, h = jax.random.normal(jax.random.key(0), (2, 64, D))
-    params = flow.init(jax.random.key(1), z, h)['params']
-    # Trained ones are far from the identity.
-    leaves, tree = jax.tree.flatten(params)
-    noise = [0.5 * jax.random.normal(jax.random.key(i), a.shape) for i, a in enumerate(leaves)]
-    params = jax.tree.unflatten(tree, [a + n for a, n in zip(leaves, noise, strict=True)])
+    params = far_from_identity(flow, z, h)
     base = DiagonalGaussian(jnp.linspace(-1, 1, D), jnp.linspace(-0.5, 0.2, D))
-    return FlowPosterior(base, h[0], params, flow)
+    return FlowPosterior(base, None if is_shared else h[0], params, flow)
 
 
 def test_the_density_is_by_change_of_variables(posterior):
@@ -40,10 +46,11 @@ def test_the_density_is_by_change_of_variables(posterior):
 
 
 def test_every_step_sees_earlier_latents_only_and_all_of_them(posterior):
-    flow = Flow(1, hidden=40)
-    h = posterior.h
+    flow, h = Flow(1, 40, posterior.flow.shared), posterior.h
     params = flow.init(jax.random.key(1), *jax.random.normal(jax.random.key(0), (2, 64, D)))
     jacobian = jax.jacobian(lambda z: flow.apply(params, z, h)[0])(posterior.base.mean)
+    # It begins near the identity, of which 0.9 are left where z is drawn towards m.
+    assert (np.abs(np.diag(jacobian) - 0.9) < 0.4).all()
     reversed_order = np.tril(jacobian[::-1, ::-1])
     np.testing.assert_array_equal(jacobian[::-1, ::-1], reversed_order)
     assert (np.abs(reversed_order[np.tril_indices(D)]) > 0).all()
@@ -140,3 +147,74 @@ def test_a_merged_posterior_is_of_those_present_whatever_the_others_are(present)
     for name in present:
         other = {**seen, name: seen[name][::-1]}
         assert not np.allclose(model.apply({'params': params}, other, method='encode').mean, q.mean)
+
+
+# Of whole models
+
+
+def posteriors_of(model, params, x, subsets):
+    """Mean and scale of q(z | each subset) of one example, the subsets in the model's order."""
+
+    def each(model, x):
+        q = model.posteriors(x)
+        return {s: q(tuple(n for n in model.names if n in s)) for s in subsets}
+
+    return nn.apply(each, model)({'params': params}, x)
+
+
+SUBSETS = ['xyw', 'xy', 'yw', 'w']
+
+
+@pytest.mark.parametrize('form', [form for form in POSTERIORS if form != 'separate'])
+def test_the_order_of_the_modalities_changes_no_posterior(form):
+    """And those without networks follow from q(z | x_m) of each."""
+    _, params, x = make_model(THREE, DENSE)
+    x = {n: a[0] for n, a in x.items()}
+    one = posteriors_of(MultimodalVAE(THREE, DENSE, form), params, x, SUBSETS)
+    other = posteriors_of(MultimodalVAE(THREE[::-1], DENSE, form), params, x, SUBSETS)
+    heads = posteriors_of(MultimodalVAE(THREE, DENSE, 'mixture'), params, x, 'xyw')
+    for subset in SUBSETS:
+        np.testing.assert_allclose(one[subset].mean, other[subset].mean, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(one[subset].scale, other[subset].scale, rtol=1e-4)
+        if form != 'merged':
+            by_hand = combine(form, {n: heads[n] for n in subset})
+            np.testing.assert_allclose(one[subset].mean, by_hand.mean, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(one[subset].scale, by_hand.scale, rtol=1e-4)
+
+
+def test_separate_posteriors_of_three_modalities_are_seven_that_share_nothing():
+    model, (_, merged, x) = MultimodalVAE(THREE, DENSE, 'separate'), make_model(THREE, DENSE)
+    shapes = jax.eval_shape(lambda: init_params(model, x, jax.random.key(0)))
+    separate = [n for n in shapes if n.startswith('separate')]
+    assert separate == [f'separate_{s}' for s in ('x+w', 'x+y', 'x+y+w', 'y+w')]
+    assert {*shapes} - {*separate} == {*merged} - {'merge'}
+    for name in separate:  # networks of its own of each modality that it is given, and no others
+        inside = [n for n in shapes[name] if n != 'merge']
+        assert inside == [
+            f'networks_{m}' for m in sorted(name.removeprefix('separate_').split('+'))
+        ]
+
+
+def test_mixtures_of_batches_draw_a_component_for_each_example():
+    shared = dataclasses.replace(DENSE, flow='shared', flow_steps=1)
+    _, params, x = make_model(THREE, DENSE)
+    flow = far_from_identity(Flow(1, shared.hidden, shared=True), jnp.zeros((1, 3)))
+    x = {n: jnp.repeat(a[:1], 2000, axis=0) for n, a in x.items()}
+    for config in (DENSE, shared):
+        model = MultimodalVAE(THREE, config, 'mixture')
+        q = model.apply({'params': {**params, 'flow': flow}}, x, method='encode')
+        base = q.base if config is shared else q
+        # Apart from one another, so that each z says which it is from.
+        means = jnp.arange(3.0)[:, None, None] * 100 + 0 * base.components.mean
+        narrow = base.components.replace(mean=means, log_scale=0 * means)
+        base = base.replace(components=narrow)
+        u = base.sample(jax.random.key(0))
+        assert u.shape == base.mean.shape == base.scale.shape == (2000, 3)
+        component = np.rint(u / 100).astype(int)
+        assert (component == component[:, :1]).all()
+        counts = np.bincount(component[:, 0], minlength=3)
+        np.testing.assert_allclose(counts, 2000 / 3, atol=100)
+        np.testing.assert_allclose(base.mean, 100.0)
+        np.testing.assert_allclose(base.scale, np.sqrt(1 + 1e4 * 2 / 3), rtol=1e-5)
+        assert q.sample(jax.random.key(0)).shape == q.mean.shape == q.scale.shape == (2000, 3)
+        assert np.isfinite(q.scale).all()

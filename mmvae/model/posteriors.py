@@ -196,9 +196,9 @@ def combine(form: str, experts: Mapping[str, DiagonalGaussian]) -> DiagonalGauss
     The prior p(z) = N(0, I) is an expert of every product but `product_without_prior`.
     """
     each = list(experts.values())
-    if form == 'mixture_of_products':
+    if form == 'mixture_of_products' and len(each) > 1:
         return Mixture.of([combine('product', e) for e in nonempty_subsets(experts)])
-    if form == 'product':
+    if form in ('product', 'mixture_of_products'):  # of one modality the two are one
         prior = jax.tree.map(jnp.zeros_like, each[0])  # mean 0 and log scale 0
         return product([*each, prior])
     if len(each) == 1:

@@ -62,7 +62,7 @@ class MultimodalVAE(nn.Module):
         if self.posterior == 'separate':
             networks = lambda s: {n: inference_network(config, self.modality(n)) for n in s}  # noqa: E731
             self.separate = {
-                '_'.join(s): SeparatePosterior(networks(s), config.hidden, *latents)
+                quantities.joined(s): SeparatePosterior(networks(s), config.hidden, *latents)
                 for s in self._separate_subsets()
             }
         if has_one_flow:
@@ -154,6 +154,7 @@ class MultimodalVAE(nn.Module):
         The inference network of a modality is run once, and only where it is needed.
         """
         h = functools.cache(lambda name: self.encoders[name](x[name]))
+        expert = functools.cache(lambda name: self.heads[name](h(name)))
 
         @functools.cache
         def q(names: tuple[str, ...], form: str = self.posterior) -> Posterior:
@@ -161,11 +162,11 @@ class MultimodalVAE(nn.Module):
                 if form == 'merged':
                     base = self.merge({n: h(n) for n in names})
                 else:
-                    base = self.separate['_'.join(names)]({n: x[n] for n in names})
+                    base = self.separate[quantities.joined(names)]({n: x[n] for n in names})
             elif form in WITH_NETWORKS:
-                base = self.heads[names[0]](h(names[0]))
+                base = expert(names[0])
             else:
-                base = combine(form, {n: self.heads[n](h(n)) for n in names})
+                base = combine(form, {n: expert(n) for n in names})
             return self._through_flow(base)
 
         return q
@@ -275,8 +276,8 @@ def check(config: ModelConfig, modalities: Sequence[Modality]) -> None:
         require_known('model.posterior', config.posterior, POSTERIORS)
     require(
         config.posterior != 'separate' or len(modalities) <= 3, 'model.posterior', 'separate',
-        f'another for more than 3 modalities: {len(modalities)} would have '
-        f'{2 ** len(modalities) - 1} networks',
+        f'{", ".join(repr(p) for p in POSTERIORS if p != "separate")} for more than 3 modalities: '
+        f'{len(modalities)} would have {2 ** len(modalities) - 1} networks',
     )  # fmt: skip
     for modality in modalities:
         networks = ('', *NETWORKS) if modality.is_image else ('', 'dense')
