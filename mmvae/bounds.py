@@ -159,7 +159,9 @@ class LogWeights(NamedTuple):
         return sum(self.likelihood[n] for n in names) + self.prior - self.posterior
 
 
-def log_weights(model, source: Sequence[str], x: Observed, key: Key, k: Array) -> LogWeights:
+def log_weights(
+    model, source: Sequence[str], x: Observed, key: Key, k: Array, translating: bool = False
+) -> LogWeights:
     """`LogWeights` of the k-th of K samples, for one example.
 
     log 1/K sum_k exp(weight_k) is an estimate of log p(x) from below, rising to it with
@@ -170,7 +172,9 @@ def log_weights(model, source: Sequence[str], x: Observed, key: Key, k: Array) -
       source: the subset of x that z is inferred from. Where its posterior is a mixture, sample k is
         drawn from component k mod n, and the density is the mixture's.
       k: which sample, [].
+      translating: whether z is drawn from the translator in the place of q, where there is one.
     """
-    q = model.posteriors(x)(tuple(source))
+    posteriors = model.translating if translating else model.posteriors
+    q = posteriors(x)(tuple(source))
     z, log_q = q.sample_and_log_prob(jax.random.fold_in(key, k), k)
     return LogWeights(model.log_likelihoods(z, x), model.prior().log_prob(z), log_q, z)

@@ -136,6 +136,7 @@ class ModelConfig:
     posterior: str | None = word(may_be_open=True, default=None)
     flow: str = word(default='each')  # a flow in each posterior, or 'shared': one that all have
     flow_steps: int = whole(0, 100, default=0)  # of a flow; 0: Gaussian
+    translator: bool = flag(default=False)  # r(z | x_S), see `mmvae.objectives.translator`
     last_layer: str = word(default='block')  # of the conv decoder
 
 

@@ -142,8 +142,10 @@ def example_bounds(model: MultimodalVAE, x: Observed, key: Key) -> dict[Quantity
     return values
 
 
-def posterior_name(model: MultimodalVAE, source: Sequence[str]) -> str:
+def posterior_name(model: MultimodalVAE, source: Sequence[str], translating: bool = False) -> str:
     """What z is drawn from, as `Quantity` says it."""
+    if translating and model.has_translator(source):
+        return f'translator given {joined(source)}'
     if model.num_components(source) == 1:
         return joined(source)
     of = 'products of ' * (model.posterior == 'mixture_of_products')
@@ -164,22 +166,31 @@ def example_log_weights(
         terms = {}
         z = model.prior().sample(keys.fold(key, keys.PRIOR, k))
         by_prior = model.log_likelihoods(z, x)
+        weights = {}
         for number, source in enumerate(model.subsets()):
-            given, posterior = joined(source), posterior_name(model, source)
             weigh_key = keys.fold(key, keys.WEIGH, number)
-            weights = log_weights(model, source, x, weigh_key, k)
-            terms[Quantity('importance-weighted', given, '', posterior)] = weights.of(source)
+            weights[source] = log_weights(model, source, x, weigh_key, k)
+            posterior = posterior_name(model, source)
+            quantity = Quantity('importance-weighted', joined(source), '', posterior)
+            terms[quantity] = weights[source].of(source)
+        for number, source in enumerate(model.sources()):
+            if model.has_translator(source):
+                its_key = keys.fold(key, keys.TRANSLATE, number)
+                weights[source] = log_weights(model, source, x, its_key, k, translating=True)
+            posterior = posterior_name(model, source, translating=True)
             rest = tuple(name for name in names if name not in source)
-            for target in dict.fromkeys([*((name,) for name in rest), rest] if rest else []):
+            for target in dict.fromkeys([*((name,) for name in rest), rest]):
                 for kind, drawn, p in (
-                    ('translation', posterior, weights.likelihood), ('ignoring', 'prior', by_prior)
-                ):  # fmt: skip
-                    quantity = Quantity(kind, joined(target), given, drawn)
+                    ('translation', posterior, weights[source].likelihood),
+                    ('ignoring', 'prior', by_prior),
+                ):
+                    quantity = Quantity(kind, joined(target), joined(source), drawn)
                     terms[quantity] = sum(p[name] for name in target)
             unseen = [name for name in labels if name in rest]
             # Of the label's p(y | z) from above: one network, which is compiled once.
-            for name, p in model.decode(weights.z, unseen).items():
-                terms[Quantity('accuracy', name, given, posterior)] = jax.nn.log_softmax(p.logits)
+            for name, p in model.decode(weights[source].z, unseen).items():
+                quantity = Quantity('accuracy', name, joined(source), posterior)
+                terms[quantity] = jax.nn.log_softmax(p.logits)
         return terms
 
     return jax.vmap(of_sample, out_axes=-1)(ks)
@@ -305,21 +316,24 @@ def _chunks(count: int, size: int) -> Iterator[Array]:
 
 
 def latents(
-    model: MultimodalVAE, params: Params, examples: Examples, key: Key, batch_size: int
-) -> dict[str, np.ndarray]:
+    model: MultimodalVAE, params: Params, examples: Examples, key: Key, batch_size: int,
+    translating: bool = False,
+) -> dict[str, np.ndarray]:  # fmt: skip
     """mean_x, scale_x, sample_x, ... of q(z | each subset), [N, D].
 
-    For the subsets of the examples' modalities that the model has a posterior for.
+    For the subsets of the examples' modalities that the model has a posterior for. If `translating`,
+    of what translations of each subset are drawn from: of r(z | it), where there is a translator.
     """
+    subsets = model.sources() if translating else model.subsets()
 
     def of_example(params, pixels, index):
         example_key = keys.fold(key, index)
         seen = observe(model.modalities, pixels, example_key)
         out = {}
-        for number, source in enumerate(model.subsets()):
+        for number, source in enumerate(subsets):
             if set(source) <= set(seen):
                 x = {n: seen[n] for n in source}
-                q = model.apply({'params': params}, x, method='encode')
+                q = model.apply({'params': params}, x, translating, method='encode')
                 z = q.sample(keys.fold(example_key, keys.SAMPLE, number))
                 name = ''.join(source)
                 out |= {f'mean_{name}': q.mean, f'scale_{name}': q.scale, f'sample_{name}': z}
@@ -355,19 +369,18 @@ def log_prob(
 ) -> LogProb:  # fmt: skip
     """log p(x) by importance weighting, or log p(x | given) by translation.
 
-    The weights are p(x, z_k) / q(z_k | x), or p(x | z_k) with z_k ~ q(z | given).
+    The weights are p(x, z_k) / q(z_k | x), or p(x | z_k) with z_k ~ q(z | given), of the translator
+    r(z | given) where there is one.
 
     Args:
       x: modality -> [N, ...], of any modalities, as `observe` gives them.
       given: the same of others; empty for log p(x).
       num_samples: K, rounded up so that a mixture takes equally many of each posterior.
       chunk: how many samples are decoded at a time.
-
-    Raises:
-      InputError: nothing trained the posterior that z would be drawn from.
     """
     source = tuple(name for name in model.names if name in (given or x))
-    components = model.num_components(source)
+    is_of_r = bool(given) and model.has_translator(source)
+    components = 1 if is_of_r else model.num_components(source)
     what = model, source, tuple(x), not given
     k = -(-num_samples // components) * components
     n = len(next(iter(x.values())))
@@ -387,7 +400,8 @@ def _log_weights(model, source, of, is_joint, params, x, index, key, ks) -> Arra
     """log p(x_of, z_k) - log q(z_k), or log p(x_of | z_k), of examples and samples, [B, len(ks)]."""
 
     def weigh(model, x, key, k):
-        weights = log_weights(model, source, x, key, k)
+        of_r = not is_joint and model.has_translator(source)
+        weights = log_weights(model, source, x, key, k, translating=of_r)
         return weights.of(of) if is_joint else sum(weights.likelihood[name] for name in of)
 
     def of_example(x, index):

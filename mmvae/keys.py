@@ -4,7 +4,7 @@ No key is carried along. A key is folded from a seed and what it is for: that of
 example from (seed, TRAIN, step, stream, place in the global minibatch), that of an evaluated
 example from (eval seed, EVALUATE, split, index of the example); then what is drawn is folded
 in: BINARISE, SAMPLE (and which bound it is of), WEIGH and PRIOR of the importance-weighted
-estimates or, for the noise of a picture, FIGURES. So no result depends on the number of devices,
+estimates, TRANSLATE of the translator or, for the noise of a picture, FIGURES. So no result depends on the number of devices,
 on the evaluation's batch size or on where a run was interrupted.
 """
 
@@ -12,7 +12,7 @@ import jax
 
 from mmvae.types import Array, Key
 
-INITIALISE, TRAIN, EVALUATE, FIGURES, BINARISE, SAMPLE, WEIGH, PRIOR = range(8)
+INITIALISE, TRAIN, EVALUATE, FIGURES, BINARISE, SAMPLE, WEIGH, PRIOR, TRANSLATE = range(9)
 SPLITS = ('train', 'validation', 'test')
 
 

@@ -477,9 +477,28 @@ def stream_terms(
     return objective.terms(example) if len(x) > 1 else objective.alone(example)
 
 
+def translator(model, x: Observed, key: Key) -> Array:
+    """-log r(z | x_S), z ~ q_A, for the translator r and S a random part of A, in nats.
+
+    The mean is KL(q_A || r_S) and a constant: r learns to cover every z that A makes likely, whatever
+    the rest of A is. S has at least one modality and lacks at least one; each size is equally
+    likely. Nothing but r gets a gradient. Under one flow z = f(u) it is of u, which r is a Gaussian
+    of; r of z itself, if each posterior has a flow.
+    """
+    z_key, size_key, order_key = jax.random.split(key, 3)
+    q = jax.lax.stop_gradient(model.posteriors(x)(tuple(x)))
+    is_of_u = isinstance(q, FlowPosterior) and q.flow.shared
+    z = (q.base if is_of_u else q).sample(z_key)
+    size = jax.random.randint(size_key, (), 1, len(x))
+    places = jax.random.permutation(order_key, len(x))
+    is_seen = {name: places[i] < size for i, name in enumerate(x)}
+    return -model.translator_base(x, is_seen).log_prob(z)
+
+
 def loss(
-    streams: dict[str, Weighted], weights: dict[str, Array], psi: Array, kl_weight: Array = 1.0
-) -> Array:
+    streams: dict[str, Weighted], weights: dict[str, Array], psi: Array, kl_weight: Array = 1.0,
+    translators: dict[str, Array] | None = None,
+) -> Array:  # fmt: skip
     """The negative of (4.12), with the free bits of (4.16) on each bound's own KL.
 
     Args:
@@ -488,6 +507,8 @@ def loss(
       weights: stream name -> its weight: lambda where several modalities are observed, else 1.
       psi: nats a latent dimension; 0 gives the plain bound.
       kl_weight: of the KL to the prior, while it is warmed up; 1 gives the bound.
+      translators: stream name -> the mean of `translator`, which shares no parameters with the rest
+        and so needs no weight.
     """
     total = 0.0
     for name, bounds in streams.items():
@@ -495,4 +516,4 @@ def loss(
             weight * (sum(b.reconstruction.values()) - kl_weight * free_bits(b.kl, psi) - b.penalty)
             for weight, b in bounds
         )
-    return -total
+    return sum((translators or {}).values()) - total

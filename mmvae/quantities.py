@@ -10,7 +10,8 @@ A number has fields, not a name that says it all. In nats, with x and y for any 
   importance-weighted  x           x          log 1/K sum_k p(x, z_k) / q(z_k|x), likewise of x+y
   translation          y    x      x          log 1/K sum_k p(y|z_k), z_k ~ q(z|x): a bound, in
                                               expectation, on the log predictive density of
-                                              translating x
+                                              translating x; z_k ~ r(z|x) where the posterior is
+                                              'translator given x'
   ignoring             y    x      prior      the same with z_k ~ p(z): what a translation that
                                               ignores x reaches
   conditional          y    x                 the importance-weighted of x+y less that of x: an
@@ -41,8 +42,9 @@ class Quantity(NamedTuple):
       of: the modalities whose log-density it is about.
       given: those that are conditioned on, '' for none.
       posterior: what z is drawn from: the posterior given these modalities, 'mixture of x, y' of
-        each one's in equal parts, 'mixture of products of x, y' of their products', or 'prior'. A
-        bound and its parts name the modalities alone, whatever the form of their posterior.
+        each one's in equal parts, 'mixture of products of x, y' of their products', 'translator
+        given x', or 'prior'. A bound and its parts name the modalities alone, whatever the form of
+        their posterior.
       modality: whose reconstruction it is, '' of other kinds.
     """
 

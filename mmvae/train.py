@@ -118,7 +118,8 @@ def make_update(
       config: the objective, the number of its samples and how the weight of the KL rises.
 
     The metrics are means over the global minibatch, in nats: `loss`, what is minimised,
-    and for each stream its plain bound, free of lambda and psi, and that bound's KL.
+    and for each stream its plain bound, free of lambda and psi, that bound's KL and, where there is
+    one, what the translator minimises.
     """
     piece = parallel.convolution_piece() if model.is_convolutional else None
 
@@ -126,10 +127,14 @@ def make_update(
         x = observe(model.modalities, pixels, key)
         sample_key = keys.fold(key, keys.SAMPLE)
         terms = nn.apply(objectives.stream_terms, model)
-        return terms({'params': params}, x, sample_key, config, parameters)
+        weighted = terms({'params': params}, x, sample_key, config, parameters)
+        if not (model.config.translator and len(x) > 1):
+            return weighted, None
+        translator, its_key = nn.apply(objectives.translator, model), keys.fold(key, keys.TRANSLATE)
+        return weighted, translator({'params': params}, x, its_key)
 
     def loss(params, batches, step, hyper):
-        streams, weights = {}, {}
+        streams, weights, translators = {}, {}, {}
         for name, pixels in batches.items():
             size = len(next(iter(pixels.values())))
             places = parallel.device_index() * size + jnp.arange(size)
@@ -141,16 +146,19 @@ def make_update(
             terms = mapped(pixels, example_keys)
             # Over all devices, before the free bits: they are of the mean KL.
             means = jax.tree.map(lambda a: jnp.mean(a, axis=0), terms)
-            streams[name] = parallel.mean_over_devices(means)
+            streams[name], translated = parallel.mean_over_devices(means)
+            if translated is not None:
+                translators[name] = translated
             weights[name] = hyper.joint_weight if len(pixels) > 1 else 1.0
         warmup = config.kl_warmup
         kl_weight = jnp.minimum(1.0, (step + 1) / warmup) if warmup else 1.0
-        total = objectives.loss(streams, weights, hyper.free_bits, kl_weight)
+        total = objectives.loss(streams, weights, hyper.free_bits, kl_weight, translators)
         logged = {'loss': total}
         for name, terms in streams.items():
             if all(t.reconstruction for _, t in terms):  # mmvm has no bound of several modalities
                 logged[f'{name}_bound'] = sum(w * t.value for w, t in terms)
                 logged[f'{name}_kl'] = sum(w * jnp.sum(t.kl) for w, t in terms)
+        logged |= {f'{name}_translator': value for name, value in translators.items()}
         return total, logged
 
     def update(state: TrainState, constants, minibatch, hyper: Hyper):

@@ -198,6 +198,12 @@ class Reader(nn.Module):
     def subsets(self):
         return [('x',), ('kind',), ('x', 'y'), self.names]
 
+    def sources(self):
+        return self.subsets()[:-1]
+
+    def has_translator(self, names):
+        return False
+
     def num_components(self, names):
         return 1
 
@@ -415,6 +421,9 @@ class LinearGaussian(nn.Module):
 
     def num_components(self, names):
         return 1
+
+    def has_translator(self, names):
+        return False
 
     def posteriors(self, x):
         return lambda names: self.encode({n: x[n] for n in names})

@@ -107,6 +107,14 @@ def test_the_merge_is_table_5_3_over_those_present():
         np.testing.assert_allclose(q.log_scale, log_scale, rtol=1e-4, atol=1e-5)
 
 
+def test_a_mask_is_the_network_run_on_the_rest_alone():
+    for present in (('x',), ('x', 'w'), NAMES):
+        masked = MERGE.apply(VARIABLES, H, {n: jnp.float32(n in present) for n in NAMES})
+        alone = MERGE.apply(VARIABLES, {n: H[n] for n in present})
+        np.testing.assert_allclose(masked.mean, alone.mean, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(masked.scale, alone.scale, rtol=1e-5)
+
+
 def test_the_order_of_the_dict_does_not_matter():
     forward, backward = (MERGE.apply(VARIABLES, {n: H[n] for n in o}) for o in (NAMES, NAMES[::-1]))
     np.testing.assert_array_equal(forward.mean, backward.mean)

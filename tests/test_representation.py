@@ -36,7 +36,7 @@ def make_data(test_digits=(0, 1, 2)):
 def test_accuracies_are_of_what_was_trained_on_and_tested_on(monkeypatch):
     data, fitted = make_data(), []
 
-    def latents(model, params, examples, key, batch_size):
+    def latents(model, params, examples, key, batch_size, translating):
         """Latents that x tells all about and y nothing."""
         fitted.append(len(examples.index))
         found = {}
@@ -79,7 +79,7 @@ def test_other_shapes_meet_in_the_latent_alone_and_the_unknown_is_left_out(monke
         arrays={**data.arrays, 'y': data.arrays['y'].reshape(-1, 16)},
     )  # fmt: skip
 
-    def latents(model, params, examples, key, batch_size):
+    def latents(model, params, examples, key, batch_size, translating):
         ((name, values),) = examples.values().items()
         features = np.float32(values.reshape(len(values), 16) == 255)
         return {f'mean_{name}': features, f'sample_{name}': features}
@@ -100,7 +100,7 @@ def test_an_array_row_in_many_pairs_counts_once(monkeypatch):
     many = {'x': np.repeat(data.splits['test']['x'], 3), 'y': np.tile(data.splits['test']['y'], 3)}
     monkeypatch.setattr(
         evaluate, 'latents',
-        lambda model, params, examples, *more: {
+        lambda model, params, examples, *more, translating: {
             f'{kind}_{name}': np.float32(data.labels['digit'][rows])[:, None]
             for name, rows in examples.rows.items() for kind in ('mean', 'sample')
         },

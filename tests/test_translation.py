@@ -191,6 +191,12 @@ class Translator:
 
     names = ('x', 'y')
 
+    def has_translator(self, names):
+        return names == ('x',)
+
+    def num_components(self, names):
+        return 1
+
     def modality(self, name):
         return COLOURED[self.names.index(name)]
 
@@ -212,6 +218,7 @@ def test_translations_that_are_the_real_images_have_their_quality(monkeypatch):
     rows = translation.quality(Translator(), None, data, 0, num_examples=60, num_samples=2)
     assert [(r['source'], r['target']) for r in rows] == [('y', 'x'), ('x', 'y')]
     for row in rows:
+        assert row['posterior'] == {'x': 'translator given x', 'y': 'y'}[row['source']]
         assert row['digit']['mean'] == row['digit_real']['mean'] > 0.6
         assert row['colour']['mean'] == 1
         assert row['diversity']['mean'] == 0
@@ -243,7 +250,7 @@ def test_the_quality_of_vectors_and_labels_has_no_sharpness_and_counts_each_row_
     data = data._replace(splits={**data.splits, 'test': many})
     rows = translation.quality(model, params, data, 0, num_examples=0, num_samples=2)
     assert {(r['source'], r['target']): sorted(r)[:-2] for r in rows} == {
-        (s, t): ['diversity', *['sharpness', 'sharpness_real'] * (t == 'x')]
+        (s, t): ['diversity', 'posterior', *['sharpness', 'sharpness_real'] * (t == 'x')]
         for s in ('x', 'v', 'kind') for t in ('x', 'v', 'kind') if s != t
     }  # fmt: skip
     assert {r['diversity']['n'] for r in rows} == {13}

@@ -19,7 +19,7 @@ from mmvae.data import DataSet
 from mmvae.data.dataset import balanced_order
 from mmvae.evaluate import Examples
 from mmvae.model import autoregressive
-from mmvae.model.distributions import DiagonalGaussian, kl
+from mmvae.model.distributions import Posterior, kl
 from mmvae.model.likelihoods import outputs_per_element
 from mmvae.model.vae import MultimodalVAE, generator, observe, pictures
 from mmvae.types import Array, Modality, Params
@@ -69,12 +69,12 @@ def _reconstruction_panels(model, params, seen, key) -> list[Panel]:
     seen = _first(seen)
     whole = _shown(model.modalities, seen)
     panels = [Panel('test\nexamples', grid(model.modalities, [whole]))]
-    sources = model.subsets()
+    sources = [*model.sources(), *(s for s in model.subsets() if s == model.names)]
     draws = 6 if len(sources) < 5 else 3  # of many there is space for fewer
     for source in sources:
         columns = reconstructions(model, params, seen, source, key, draws)
         names = source if len(source) > 2 else [model.modality(n).title for n in source]
-        title = f'given {_listed(names)}:\nthe {_kind(model)} of {draws} draws of z'
+        title = f'given {_listed(names)}:\nthe {_kind(model)} of {_drawn(model, source, draws)}'
         columns = [{n: whole[n] for n in source}, *columns]
         panels.append(Panel(title, grid(model.modalities, columns)))
     return panels
@@ -120,7 +120,8 @@ def _pair_panels(model, params, seen, key) -> list[Panel]:
     pairs = {'four\ntest pairs': [_first(shown, 4)]}
     for source, target in (names, names[::-1]):
         (column,) = reconstructions(model, params, few, (source,), key, 1)
-        pairs[f'{source}, and {target} given {source}:\nthe {kind} of a draw of z'] = _columns(
+        draw = _drawn(model, (source,), 1)
+        pairs[f'{source}, and {target} given {source}:\nthe {kind} of {draw}'] = _columns(
             {source: shown[source], target: column[target]}, 2
         )
     drawn = _shown(model.modalities, prior_samples(model, params, key, 20))
@@ -152,6 +153,12 @@ def _listed(names: Sequence[str]) -> str:
     return ' and '.join([', '.join(first), last] if first else [last])
 
 
+def _drawn(model: MultimodalVAE, source: Sequence[str], count: int) -> str:
+    """'6 draws of z', and whose, if it is the translator."""
+    draws = 'a draw of z' if count == 1 else f'{count} draws of z'
+    return f'{draws} by the translator' if model.has_translator(source) else draws
+
+
 def _kind(model: MultimodalVAE) -> str:
     kinds = {model.network(name) == 'autoregressive' for name in model.names}
     if len(kinds) > 1:
@@ -164,7 +171,7 @@ def reconstructions(
     model: MultimodalVAE, params: Params, seen: Mapping[str, Array], source: Sequence[str],
     key: Array, num_samples: int,
 ) -> list[Column]:  # fmt: skip
-    """Pictures of several z ~ q(z | source), see `vae.pictures`.
+    """Pictures of several z ~ q(z | source), of the translator where there is one, see `vae.pictures`.
 
     Args:
       seen: modality name -> [B, H, W, C].
@@ -172,14 +179,16 @@ def reconstructions(
     Returns:
       A column for each sample.
     """
-    q = _posterior(model, params, {n: seen[n] for n in source})
+    q = _posterior(model, params, {n: seen[n] for n in source}, True)
     draws = [keys.fold(key, s) for s in range(num_samples)]
     return [_shown(model.modalities, pictures(model, params, q.sample(k), k)) for k in draws]
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _posterior(model: MultimodalVAE, params: Params, x: Mapping[str, Array]) -> DiagonalGaussian:
-    return model.apply({'params': params}, x, method='encode')
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _posterior(
+    model: MultimodalVAE, params: Params, x: Mapping[str, Array], translating: bool = False
+) -> Posterior:
+    return model.apply({'params': params}, x, translating, method='encode')
 
 
 def prior_samples(model: MultimodalVAE, params: Params, key: Array, count: int) -> dict[str, Array]:

@@ -1,7 +1,8 @@
 """What the shared latent is good for: classifying across modalities (section 7.4.2).
 
 A classifier learns to tell a label, such as the digit, from one modality and is tested on any. What
-it is given is the pixels or other values, the means of q(z | modality), or samples of it. The MLP is
+it is given is the pixels or other values, the means of q(z | modality), of the translator where there
+is one, or samples of it. The MLP is
 scikit-learn's, with the settings of the author's code; a linear probe (logistic regression) stands
 beside it.
 """
@@ -39,7 +40,8 @@ def classify(
 
     Returns:
       For each modality trained on, modality tested on and method ('pixels', where their shapes are
-      equal, 'means', 'samples', and 'means, linear'): the label, accuracy (the mean over `SEEDS` seeds of the
+      equal, 'means', 'samples', and 'means, linear'): the label, the posterior of the latents (as a
+      `Quantity` says it) of what is tested, '' of pixels, accuracy (the mean over `SEEDS` seeds of the
       classifier) and std over them, n and the number of training examples. Both are shares of 1.
 
     Raises:
@@ -86,8 +88,10 @@ def classify(
                     continue
                 guessed = [c.predict(test[target][kind]) for c in classifiers]
                 accuracies = np.mean(np.array(guessed) == right, axis=1)
+                posterior = evaluate.posterior_name(model, (target,), translating=True)
                 rows.append({
                     'label': label, 'train': source, 'test': target, 'method': method,
+                    'posterior': '' if kind == 'pixels' else posterior,
                     'accuracy': float(np.mean(accuracies)),
                     'std': float(np.std(accuracies, ddof=1)) if seeds > 1 else None,
                     'n': len(right), 'num_train': len(labels),
@@ -103,11 +107,11 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """The rows of `classify` in per cent, the first row the heading."""
     label = rows[0].get('label')  # older files lack it
     accuracy = f'accuracy ({label})' if label else 'accuracy'
-    shown = [('train', 'test', 'method', accuracy, 'std', 'n')]
+    shown = [('train', 'test', 'method', 'z of', accuracy, 'std', 'n')]
     for row in rows:
         std = '' if row['std'] is None else f'{100 * row["std"]:.2f}'
-        shown.append((row['train'], row['test'], row['method'], f'{100 * row["accuracy"]:.2f}%',
-                      std, str(row['n'])))  # fmt: skip
+        shown.append((row['train'], row['test'], row['method'], row.get('posterior', ''),
+                      f'{100 * row["accuracy"]:.2f}%', std, str(row['n'])))  # fmt: skip
     return shown
 
 
@@ -147,7 +151,7 @@ def _represent(
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """What classifiers are given of examples of one modality: kind -> [N, features]."""
     key = keys.evaluation_key(seed, split)
-    latents = evaluate.latents(model, params, examples, key, batch_size)
+    latents = evaluate.latents(model, params, examples, key, batch_size, translating=True)
     pixels = data.shown(name, examples.rows[name]).reshape(len(examples.index), -1)
     return {
         'pixels': pixels, 'means': latents[f'mean_{name}'], 'samples': latents[f'sample_{name}']

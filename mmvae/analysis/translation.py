@@ -1,7 +1,7 @@
 """Translating one modality into another, and how good the translations are (section 7.4).
 
-A translation of x is y given z ~ q(z | x): E[y | z], or of an autoregressive network a sample of
-p(y | z). Several z give several translations.
+A translation of x is y given z ~ q(z | x), of the translator r(z | x) where there is one: E[y | z],
+or of an autoregressive network a sample of p(y | z). Several z give several translations.
 """
 
 import functools
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmvae import keys, quantities
+from mmvae import evaluate, keys, quantities
 from mmvae.data import DataSet, photographs
 from mmvae.data.dataset import spread
 from mmvae.data.judges import Judge, judge_of
@@ -102,7 +102,7 @@ def _draw(model, params, images, example_keys, source, num_samples):
 
     def of_example(pixels, key):
         x = observe(model.modalities, {source: pixels}, key)
-        q = model.apply({'params': params}, x, method='encode')
+        q = model.apply({'params': params}, x, translating=True, method='encode')
         draws = jnp.arange(num_samples)
         return x[source], jax.vmap(lambda s: q.sample(keys.fold(key, keys.SAMPLE, s)))(draws)
 
@@ -177,7 +177,8 @@ def quality(
       num_examples: of each source, at most; 0 for all. Each row of its array counts once.
 
     Returns:
-      For each direction: source, target, and as mean, stderr over ids, n, groups (ids), samples (S)
+      For each direction: source, target, posterior (what z is drawn from, as a `Quantity` says it)
+      and as mean, stderr over ids, n, groups (ids), samples (S)
 
       NAME        for each of the data's labels, such as 'digit': the share of translations that a
                   judge gives the input's class (see `mmvae.data.judges`)
@@ -209,7 +210,8 @@ def quality(
                 flat = model.modality(target).shown(samples.reshape(-1, *samples.shape[2:]))
                 shown = flat.reshape(*samples.shape[:2], *flat.shape[1:])
                 parts.append(measure(source, rows, shown))
-            line = {'source': source, 'target': target}
+            posterior = evaluate.posterior_name(model, (source,), translating=True)
+            line = {'source': source, 'target': target, 'posterior': posterior}
             for name in parts[0]:
                 values = np.concatenate([part[name] for part in parts])
                 line |= _column(name, values, data.ids[source][inputs[0]], num_samples)
@@ -260,9 +262,10 @@ def _measure(
 
 def table(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """The rows of `quality`, the first row the heading."""
-    names = dict.fromkeys(name for row in rows for name in row if name not in ('source', 'target'))
-    return [('from', 'to', *names, 'n', 'S')] + [
-        (row['source'], row['target'], *(number(row[n], 3) if n in row else '' for n in names),
+    fields = ('source', 'target', 'posterior')
+    names = dict.fromkeys(name for row in rows for name in row if name not in fields)
+    return [('from', 'to', 'z of', *names, 'n', 'S')] + [
+        (*map(row.get, fields), *(number(row[n], 3) if n in row else '' for n in names),
          str(row['diversity']['n']), str(row['diversity']['samples']))
         for row in rows
     ]  # fmt: skip

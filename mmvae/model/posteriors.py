@@ -238,7 +238,11 @@ class PosteriorHead(nn.Module):
 
 
 class MergedPosterior(nn.Module):
-    """Table 5.3: q(z | x, y) from a linear layer of each h, summed over those present."""
+    """Table 5.3: q(z | x, y) from a linear layer of each h, summed over those present.
+
+    With `is_seen`, 0 or 1 of each that is in h, those of 0 are left out of the sum: one program
+    serves any of its subsets.
+    """
 
     modality_names: tuple[str, ...]
     hidden: int
@@ -246,9 +250,12 @@ class MergedPosterior(nn.Module):
     flow_steps: int = 0
 
     @nn.compact
-    def __call__(self, h: Mapping[str, Array]) -> Posterior:
+    def __call__(
+        self, h: Mapping[str, Array], is_seen: Mapping[str, Array] | None = None
+    ) -> Posterior:
         present = [name for name in self.modality_names if name in h]
-        merged = sum(Dense(self.hidden, name=f'linear_{name}')(h[name]) for name in present)
+        linear = {name: Dense(self.hidden, name=f'linear_{name}')(h[name]) for name in present}
+        merged = sum(linear[n] if is_seen is None else is_seen[n] * linear[n] for n in present)
         return PosteriorHead(self.latent_dim, self.flow_steps, name='head')(nn.elu(merged))
 
 

@@ -65,6 +65,8 @@ class MultimodalVAE(nn.Module):
                 quantities.joined(s): SeparatePosterior(networks(s), config.hidden, *latents)
                 for s in self._separate_subsets()
             }
+        if config.translator and len(names) > 1:
+            self.translator = MergedPosterior(names, config.hidden, config.latent_dim)
         if has_one_flow:
             self.flow = Flow(config.flow_steps, config.hidden, shared=True)
 
@@ -100,6 +102,11 @@ class MultimodalVAE(nn.Module):
             return any({*names} == {*subset} for subset in self.trained)
         return {*names} <= {*itertools.chain(*self.trained)}
 
+    def has_translator(self, names: Collection[str]) -> bool:
+        """Whether r(z | these modalities) was trained: they are some, and not all, of a stream's."""
+        observed = (self.names,) if self.trained is None else self.trained
+        return self.config.translator and any({*names} < {*subset} for subset in observed)
+
     def _separate_subsets(self) -> list[tuple[str, ...]]:
         """The subsets of several modalities that have a network of their own."""
         every = quantities.subsets(self.names).values()
@@ -114,6 +121,14 @@ class MultimodalVAE(nn.Module):
         every = quantities.subsets(self.names).values()
         return [s for s in every if s in some and self.has_posterior(s)]
 
+    def sources(self) -> list[tuple[str, ...]]:
+        """The subsets that translations are reported from, from small to large.
+
+        Of `subsets` those that leave some out, and each modality that the translator covers.
+        """
+        some = {*self.subsets(), *((n,) for n in self.names if self.has_translator((n,)))}
+        return [s for s in quantities.subsets(self.names).values() if s in some and s != self.names]
+
     def num_components(self, names: Collection[str]) -> int:
         """How many posteriors q(z | these modalities) is a mixture of; 1 where it is none."""
         counts = {'mixture': len(names), 'mixture_of_products': 2 ** len(names) - 1}
@@ -123,11 +138,12 @@ class MultimodalVAE(nn.Module):
         """p(z) = N(0, I), [D]."""
         return DiagonalGaussian.standard(self.config.latent_dim)
 
-    def encode(self, x: Observed) -> Posterior:
+    def encode(self, x: Observed, translating: bool = False) -> Posterior:
         """q(z | x), for whichever modalities are in x; the empty dict gives the prior.
 
         Args:
           x: name -> [(B), *shape], the modality's values.
+          translating: whether it is for a translation of x: then r(z | x), see `translating`.
 
         Returns:
           A Gaussian, a mixture of them, or a flow from one, with mean and log_scale [D] or [B, D].
@@ -140,13 +156,19 @@ class MultimodalVAE(nn.Module):
             return self.prior()
         self.check_shapes(x)
         names = tuple(name for name in self.names if name in x)
+        if translating and self.has_translator(names):
+            return self.translating(x)(names)
+        self.require_posterior(names)
+        return self.posteriors(x)(names)
+
+    def require_posterior(self, names: Sequence[str]) -> None:
+        """Raises an `InputError` unless q(z | these modalities) was trained."""
         if not self.has_posterior(names):
             allowed = ', '.join(' and '.join(s) for s in self.subsets())
             raise InputError(
                 f'modalities {" and ".join(names)} given; allowed: {allowed}, for nothing trained '
                 'another posterior of this model'
             )
-        return self.posteriors(x)(names)
 
     def posteriors(self, x: Observed) -> Callable[..., Posterior]:
         """S -> q(z | x_S), for the names of any modalities in x; (S, form) has another form.
@@ -170,6 +192,30 @@ class MultimodalVAE(nn.Module):
             return self._through_flow(base)
 
         return q
+
+    def translating(self, x: Observed) -> Callable[[tuple[str, ...]], Posterior]:
+        """S -> what z is drawn from where x_S is translated, for the names of any modalities in x.
+
+        r(z | x_S) of the translator where it covers S, otherwise q(z | x_S).
+        """
+        q = self.posteriors(x)
+
+        def r(names: tuple[str, ...]) -> Posterior:
+            if not self.has_translator(names):
+                return q(names)
+            return self._through_flow(self.translator_base({n: x[n] for n in names}))
+
+        return r
+
+    def translator_base(
+        self, x: Observed, is_seen: Mapping[str, Array] | None = None
+    ) -> DiagonalGaussian:
+        """r(z | x_S), S all of x or what `is_seen` has a 1 for; under one flow z = f(u) that of u.
+
+        A network of what the inference networks make of x, as in table 5.3; they learn nothing from it.
+        """
+        h = {n: jax.lax.stop_gradient(self.encoders[n](x[n])) for n in x}
+        return self.translator(h, is_seen)
 
     def _through_flow(self, base: Posterior) -> Posterior:
         """The posterior of z = f(u), where the model has one flow f and u is of `base`."""
@@ -245,7 +291,7 @@ class MultimodalVAE(nn.Module):
         """Calls every layer once, in the order that data-dependent initialisation fixes.
 
         Each modality's encoder and head; the merge, or a separate network for each subset; the flow;
-        z drawn from the posterior given all (a mixture's from the first modality's); each modality's
+        the translator; z drawn from the posterior given all (a mixture's from the first modality's); each modality's
         decoder.
 
         Args:
@@ -258,6 +304,8 @@ class MultimodalVAE(nn.Module):
         elif len(self.names) > 1 and not self.posterior.startswith('mixture'):
             subsets.append(self.names)
         *_, last = [q(subset) for subset in subsets]
+        if self.config.translator and len(self.names) > 1:
+            self.translator_base(x)
         is_first = self.posterior.startswith('mixture')
         self.decode((q(subsets[0]) if is_first else last).sample(key), x)
 

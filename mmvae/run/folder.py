@@ -28,7 +28,7 @@ import numpy as np
 from mmvae import data as data_sets
 from mmvae import objectives
 from mmvae import train as training
-from mmvae.config import Config, differences, parse
+from mmvae.config import Config, differences, parse, require
 from mmvae.data import DataSet
 from mmvae.data.dataset import Rows
 from mmvae.data.streams import FEEDS, make_streams
@@ -233,6 +233,12 @@ def check_data(
     _check_modalities(config, data.modalities)
     data_sets.check_counts(config.data, config.train.batch, data)
     streams = make_streams(data, config.train.batch, config.data.seed)
+    has_pairs = any(len(names) > 1 for names in training.observed_subsets(config, data))
+    require(
+        has_pairs or not config.model.translator, 'model.translator', True,
+        'False where no examples of several modalities are learnt from (it takes some, with a batch '
+        'size and a lambda above 0)',
+    )  # fmt: skip
     if will_train:
         FEEDS[config.data.feed](data, streams, parallel.device_count())  # refuses what does not fit
     if not has_begun:

@@ -69,8 +69,9 @@ class TrainedModel:
     def translate(self, x: Values, to: str, num_samples: int = 8, seed: int = 0) -> np.ndarray:
         """Translations of x into another modality, [N, num_samples, *shape].
 
-        Each is what one z ~ q(z | x) looks like: E[y | z], the most likely class, or of an
-        autoregressive network a sample of p(y | z). How they differ is how uncertain y is.
+        Each is what one z ~ q(z | x), of the translator r(z | x) where there is one, looks like:
+        E[y | z], the most likely class, or of an autoregressive network a sample of p(y | z). How
+        they differ is how uncertain y is.
 
         Args:
           x: name -> [N, *shape], of one or more modalities.
@@ -82,7 +83,8 @@ class TrainedModel:
         if to in x:
             raise InputError(f'to={to!r} given; allowed: a modality that x does not have')
         _check_count('num_samples', num_samples)
-        q, n = self.encode(self._batch(x), seed), len(next(iter(x.values())))
+        seen, n = self._observed(self._batch(x), seed), len(next(iter(x.values())))
+        q = self.model.apply({'params': self.params}, seen, translating=True, method='encode')
         key = keys.fold(jax.random.key(seed), keys.SAMPLE)
         draws = jnp.arange(num_samples)
         z = jax.vmap(lambda s: q.sample(jax.random.fold_in(key, s)), out_axes=1)(draws)
@@ -109,7 +111,7 @@ class TrainedModel:
           draws of z; and `effective_samples`, how many of the draws have a part in it.
 
         Raises:
-          InputError: x or given cannot be used.
+          InputError: x or given cannot be used, or nothing trained what z would be drawn from.
         """
         given = given or {}
         _check_count('num_samples', num_samples, 1_000_000)
@@ -117,6 +119,9 @@ class TrainedModel:
             raise InputError(f'modality {both[0]} is in x and in given; allowed: one of them')
         seen = self._observed(self._batch({**x, **given}), seed)
         parts = [{name: seen[name] for name in names} for names in (x, given)]
+        source = tuple(name for name in self.model.names if name in (given or x))
+        if not (given and self.model.has_translator(source)):
+            self.model.require_posterior(source)
         key = keys.evaluation_key(seed, 'test')
         return evaluate.log_prob(self.model, self.params, *parts, num_samples, key)
 

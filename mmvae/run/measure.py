@@ -236,7 +236,7 @@ def translate(
     """Writes translations.npz and translations.png to `out`, or to translations/ in the run.
 
     Of a folder of images, or of `count` test examples, 0 for all. The arrays are those of
-    `translation.Translation`; `names` has the files, or of the user's own data the ids of the test
+    `translation.Translation`; `posterior` says what z is drawn from, as a `Quantity` does; `names` has the files, or of the user's own data the ids of the test
     examples and of others their places in the split, and where the target has classes,
     `most_likely` the one of the greatest probability.
 
@@ -265,13 +265,14 @@ def translate(
     with run.at_work(workdir, out):
         _, params, _ = run.restore_best(config, workdir)
         example_keys = jax.vmap(lambda i: keys.fold(key, i))(index)
-        _log.info('translating %d examples', len(pixels))
+        posterior = evaluate.posterior_name(model, (source,), translating=True)
+        _log.info('translating %d examples, z of the posterior %s', len(pixels), posterior)
         arguments = pixels, example_keys, source, target, num_samples
         translations = translation.translate(model, params, *arguments)
         place.mkdir(parents=True, exist_ok=True)
         modalities = model.modality(source), model.modality(target)
         figures.draw_translation(*modalities, translations, place / 'translations.png')
-        arrays = {'names': np.array(names), **translations._asdict()}
+        arrays = {'names': np.array(names), 'posterior': posterior, **translations._asdict()}
         if modalities[1].has_classes:
             arrays['most_likely'] = translations.mean.argmax(-1)
         with metrics.replacing(place / 'translations.npz') as partial:  # last: now it is whole

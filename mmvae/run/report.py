@@ -94,7 +94,8 @@ def _translation(
     source: Modality, others: Sequence[Modality], translated: Row, ignoring: Row | None
 ) -> str:
     nats = -translated['mean']
-    line = f'given {source.title}, {" and ".join(m.title for m in others)} is predicted '
+    line = f'given {source.title}, {" and ".join(m.title for m in others)} is predicted'
+    line += f'{_by_whom(translated)} '
     if not ignoring:
         return f'{line}with {nats:.1f} nats'
     gain = -ignoring['mean'] - nats
@@ -107,6 +108,10 @@ def _translation(
     return (
         f'{line}{how} than by a z that ignores it ({value} against {-ignoring["mean"]:.1f} nats{n})'
     )
+
+
+def _by_whom(translated: Row) -> str:
+    return ' by the translator' * translated['posterior'].startswith('translator')
 
 
 def _several_translations(
@@ -122,7 +127,8 @@ def _several_translations(
             sources[how].append(source.name + f' by {abs(gain):.1f} nats' * is_clear)
     parts = [f'{how} given {", ".join(each)}' for how, each in sources.items() if each]
     return (
-        f'against a z that ignores what is given, all others are predicted {"; ".join(parts)}'
+        'against a z that ignores what is given, all others are predicted'
+        f'{_by_whom(translations[0][2])} {"; ".join(parts)}'
         if parts
         else ''
     )
@@ -273,7 +279,8 @@ def _beside(row: Row, test: Sequence[Row]) -> str:
     """What a number is to be compared with: '-87.10 ignoring x', '-111.30 their bound', or ''."""
     if row['kind'] == 'translation':
         ignoring = find(test, kind='ignoring', of=row['of'], given=row['given'])
-        return f'{ignoring["mean"]:.2f} ignoring {row["given"]}' if ignoring else ''
+        beside = f'{ignoring["mean"]:.2f} ignoring {row["given"]}' if ignoring else ''
+        return beside + _by_whom(row)
     if row['kind'] == 'importance-weighted':
         same = find(test, **{**quantity_of(row)._asdict(), 'kind': 'bound', 'examples': 'fewer'})
         return f'{same["mean"]:.2f} their bound' if same else ''
