@@ -7,7 +7,8 @@ The whole digit; its halves; halves and label; quadrants; quadrants and label. 5
 complete, each of the others in one modality (the whole digit always): an update has a minibatch of the complete and
 of each modality. The joint objective with Gaussian posteriors, networks, minibatches and 3,000 updates as in
 `mnist5k.py`. The textbook form has a network for each of the 2^M - 1 subsets of M modalities (`separate`), which is
-counted for all M and trained up to M = 3, there with the subsets that these streams see.
+counted for all M and trained up to M = 3, there with the subsets that these streams see. A translator, r(z | x_S) for
+any subset S, stands beside the product.
 
 The second command reads what the sweep has so far. `networks` and `parameters` are of the inference networks, of
 all subsets; `joint_bound` is in nats of the test set, and `translation` the NLL of the digit in parts, each given
@@ -45,6 +46,10 @@ WAYS = {  # -> fields, and the numbers of modalities that it is trained on
     'merged': ({'model.posterior': 'merged'}, PARTS),
     'product': ({'model.posterior': 'product'}, PARTS),
     'mixture': ({'model.posterior': 'mixture'}, PARTS),
+    'product, translator': (
+        {'model.posterior': 'product', 'model.translator': True},
+        (2, 3, 4, 5),
+    ),
 }
 NUMBERS = ('joint_bound', 'translation', 'seconds', 'load')
 
