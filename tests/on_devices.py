@@ -1,14 +1,14 @@
-"""Run as `python -m tests.on_devices COUNT PART,PART OUT.npz`: on so many forced CPU devices.
+"""Run as `python -m tests.on_devices COUNT OUT.npz`: on so many forced CPU devices.
 
-Parts: updates, an update by gradient descent, on 4 devices also without one of the means over
-them; and loop, the training loop and the Evaluator.
+An update by gradient descent, on 4 devices also without one of the means over them; and the
+training loop and the Evaluator.
 """
 
 import os
 import sys
 
 
-def main(count, parts, path):
+def main(count, path):
     # After the suite's, see conftest.
     os.environ['XLA_FLAGS'] += f' --xla_force_host_platform_device_count={count}'
     import numpy as np
@@ -16,9 +16,7 @@ def main(count, parts, path):
     from mmvae.system import parallel
 
     assert parallel.device_count() == count
-    run = {'updates': updates, 'loop': loop_and_evaluator}
-    arrays = {name: array for part in parts for name, array in run[part](count).items()}
-    np.savez(path, **arrays)
+    np.savez(path, **updates(count), **loop_and_evaluator())
 
 
 def updates(count):
@@ -95,7 +93,7 @@ def updates(count):
     return results
 
 
-def loop_and_evaluator(count):
+def loop_and_evaluator():
     """What the loop writes call by call, and the Evaluator's numbers of 13 examples."""
     import tempfile
     from pathlib import Path
@@ -108,7 +106,6 @@ def loop_and_evaluator(count):
     from mmvae.system.checkpoint import open_checkpoints
     from tests import small
 
-    del count
     data = small.make_data()
     config = small.make_config(
         model__network='dense', train__batch__paired=8, train__batch__unpaired=8,
@@ -132,4 +129,4 @@ def loop_and_evaluator(count):
 
 
 if __name__ == '__main__':
-    main(int(sys.argv[1]), sys.argv[2].split(','), sys.argv[3])
+    main(int(sys.argv[1]), sys.argv[2])

@@ -75,6 +75,11 @@ def make_images(modalities, count, seed=0):
     return {m.name: values(m, (count, *m.shape)) for m in modalities}
 
 
+def normal(seed, *shape):
+    """NumPy's: JAX would compile a program for each shape."""
+    return jnp.float32(np.random.default_rng(seed).normal(size=shape))
+
+
 def make_data(modalities=BINARY, num_train=24, num_pairs=8):
     sizes = {'train': num_train, 'validation': 10, 'test': 13}
     parts = [make_images(modalities, size, seed) for seed, size in enumerate(sizes.values())]
@@ -111,16 +116,9 @@ def make_overlapping_data():
 def make_model(modalities=BINARY, config=MODEL, posterior='merged', seed=0, trained=None):
     """A model and parameters initialised on 16 random examples, which are returned too."""
     model = MultimodalVAE(modalities, config, posterior, trained)
-    key = jax.random.key(seed)
-
-    def values(modality, key, shape):
-        if not modality.num_values:
-            offset, scale = jnp.array([modality.offset, modality.scale])
-            return offset + scale * jax.random.normal(key, shape)
-        return jax.random.randint(key, shape, 0, modality.num_values).astype(jnp.float32)
-
-    x = {
-        m.name: values(m, jax.random.fold_in(key, i), (16, *m.shape))
-        for i, m in enumerate(modalities)
+    images = make_images(modalities, 16, seed)
+    x = {  # of binary elements, 0 and 1
+        m.name: jnp.float32(images[m.name] % m.num_values if m.num_values else images[m.name])
+        for m in modalities
     }
-    return model, init_params(model, x, key), x
+    return model, init_params(model, x, jax.random.key(seed)), x

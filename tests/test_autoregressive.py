@@ -13,6 +13,7 @@ from mmvae.model import autoregressive
 from mmvae.model.likelihoods import make_likelihood
 from mmvae.model.networks import generation_network
 from mmvae.types import InputError, Modality
+from tests.small import normal
 
 BINARY = Modality('x', (5, 7, 1))
 COLOUR = Modality('x', (5, 6, 3), 'categorical', 4)
@@ -31,22 +32,22 @@ def make(modality, blocks=2, size=3, feature_maps=7, strides=(2,)):
     shapes = jax.eval_shape(network.init, jax.random.key(2), z, x)['params']
     leaves, tree = jax.tree.flatten_with_path(shapes)
     params = [
-        0.5 * ('gain' in str(path)) + 0.3 * jax.random.normal(jax.random.key(i), leaf.shape)
+        0.5 * ('gain' in str(path)) + 0.3 * normal(i, *leaf.shape)
         for i, (path, leaf) in enumerate(leaves)
     ]
     return network, jax.tree.unflatten(tree, params)
 
 
 def one_image(modality):
-    shape = modality.shape
-    return jax.random.randint(jax.random.key(4), shape, 0, modality.num_values).astype(float)
+    values = np.random.default_rng(4).integers(modality.num_values, size=modality.shape)
+    return jnp.asarray(values, jnp.float32)
 
 
 @functools.cache
 def jacobians(modality, blocks, size):
     """|d outputs_i / d x_j| and |d outputs_i / d z|, with i = (row, column, channel)."""
     network, params = make(modality, blocks, size)
-    z = jax.random.normal(jax.random.key(5), (3,))
+    z = normal(5, 3)
 
     def outputs(x, z):
         u = network.apply({'params': params}, z, x)()
@@ -100,7 +101,7 @@ def test_the_receptive_field_and_its_blind_spot_are_the_docstrings():
 @pytest.mark.parametrize('modality', [BINARY, COLOUR])
 def test_a_full_pass_is_causal_to_the_bit(modality):
     network, params = make(modality)
-    z = jax.random.normal(jax.random.key(5), (3,))
+    z = normal(5, 3)
     x = one_image(modality)
     outputs = jax.jit(lambda x: network.apply({'params': params}, z, x)())
     before = np.asarray(outputs(x)).reshape(x.size, -1)
@@ -161,7 +162,7 @@ SAMPLED = [(BINARY, 2, 3), (COLOUR, 1, 3), (BINARY, 1, 5), (THIN, 1, 5, 4, (1,))
 def test_every_sampler_gives_the_same_images(case):
     network, params = make(*case)
     modality = case[0]
-    z = jax.random.normal(jax.random.key(7), (4, 3))
+    z = normal(7, 4, 3)
     keys = jax.random.split(jax.random.key(8), 4)
     draw = autoregressive.prepare(network, params, z, keys)
     naive = autoregressive.ancestral(network, params, draw)
@@ -199,7 +200,7 @@ def test_no_sampler_adds_axes_silently(modality):
 @pytest.mark.bits
 def test_a_completion_keeps_what_is_given_and_draws_the_rest():
     network, params = make(COLOUR)
-    z = jax.random.normal(jax.random.key(7), (4, 3))
+    z = normal(7, 4, 3)
     keys = jax.random.split(jax.random.key(8), 4)
     given = jnp.stack([one_image(COLOUR)] * 4)
     known = np.zeros(COLOUR.shape, bool)

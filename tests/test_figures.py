@@ -144,7 +144,7 @@ def test_the_weights_of_completions_are_likelihoods_of_the_upper_half():
     model, params, x = small.make_model(config=small.DENSE)
     known = np.zeros((4, 6, 1), bool)
     known[:2] = True
-    z = jax.random.normal(jax.random.key(1), (2, 3))
+    z = small.normal(1, 2, 3)
     weights = figures._log_likelihoods(model, params, 'x', x['x'], known, z)
     logits = model.apply({'params': params}, z, method='decode')['x'].logits[:, :2]
     p = np.prod(np.where(x['x'][:, None, :2] == 1, expit(logits), expit(-logits)), (2, 3, 4))

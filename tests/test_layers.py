@@ -1,3 +1,5 @@
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -30,7 +32,7 @@ LAYERS = {
 @pytest.fixture(params=LAYERS)
 def layer_and_input(request):
     layer, shape = LAYERS[request.param]
-    return layer, 3 + 5 * jax.random.normal(jax.random.key(0), shape)
+    return layer, 3 + 5 * small.normal(0, *shape)
 
 
 def test_initialisation_gives_mean_0_and_variance_1(layer_and_input):
@@ -67,7 +69,7 @@ def test_a_layer_is_set_at_its_first_call_only():
             layer = Dense(4)
             return layer(u), layer(10 * u + 3)
 
-    u = jax.random.normal(jax.random.key(0), (32, 6))
+    u = small.normal(0, 32, 6)
     (first, second), variables = Twice().init_with_output(jax.random.key(1), u)
     np.testing.assert_allclose(first.mean(0), 0, atol=1e-5)
     assert np.abs(second.mean(0)).max() > 0.1
@@ -80,7 +82,7 @@ def test_a_layer_is_set_at_its_first_call_only():
     [('conv', 'merged'), ('dense', 'separate'), ('autoregressive', 'merged'), ('dense', 'mixture')],
 )
 def test_every_layer_of_the_model_starts_with_mean_0_and_variance_1(network, posterior):
-    config = small.ModelConfig(network, 3, 5, feature_maps=4, strides=(2, 1, 2), masked_blocks=1)
+    config = dataclasses.replace(small.MODEL, network=network, masked_blocks=1)
     model, params, x = small.make_model(small.BINARY, config, posterior)
     _, sample_key = jax.random.split(jax.random.key(0))  # as init_params splits it
     _, state = model.apply(
@@ -113,7 +115,7 @@ def test_maps_are_shared_out_among_the_channels_in_order():
 
 def test_masked_entries_are_neither_used_nor_normalised():
     layer = MaskedConv(4, channels=2)
-    u = jax.random.normal(jax.random.key(0), (8, 5, 6, 4))
+    u = small.normal(0, 8, 5, 6, 4)
     v, variables = layer.init_with_output(jax.random.key(1), u)
     p = variables['params']
     masked = jnp.where(layer.mask(4), p['direction'], 100.0)
@@ -126,9 +128,9 @@ def test_masked_entries_are_neither_used_nor_normalised():
 @pytest.mark.parametrize('stride', [1, 2])
 @pytest.mark.parametrize('size', [(1, 1), (2, 3), (7, 4)])
 def test_transposed_convolution_is_laxs_with_its_gradients(stride, size):
-    u = jax.random.normal(jax.random.key(0), (3, *size, 2))
-    kernel = jax.random.normal(jax.random.key(1), (3, 3, 2, 5))
-    weight = jax.random.normal(jax.random.key(2), (3, stride * size[0], stride * size[1], 5))
+    u = small.normal(0, 3, *size, 2)
+    kernel = small.normal(1, 3, 3, 2, 5)
+    weight = small.normal(2, 3, stride * size[0], stride * size[1], 5)
 
     def ours(u, kernel):
         return convolve_transpose(u, kernel, stride)

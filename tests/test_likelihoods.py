@@ -19,6 +19,7 @@ from mmvae.model.likelihoods import (
     outputs_per_element,
 )
 from mmvae.types import Modality
+from tests import small
 
 RNG = np.random.default_rng(0)
 PLACES = {'offset': (1.0, -20.0, 0.5), 'scale': (2.0, 30.0, 0.1)}
@@ -42,7 +43,7 @@ def case(request):
     modality = CASES[request.param]
     size = modality.shape[-1] if modality.shape else 1
     shape = (2, *modality.shape[:-1], size * outputs_per_element(modality))
-    return modality, jax.random.normal(jax.random.key(3), shape)
+    return modality, small.normal(3, *shape)
 
 
 def grid(modality):
@@ -253,7 +254,7 @@ def test_the_gradients_of_a_mixture_of_logistics_are_finite():
 
 def test_a_mixture_begins_with_components_all_over_the_range():
     modality = Modality('x', (1, 1, 1), 'logistic', 256, components=4)
-    outputs = jax.random.normal(jax.random.key(0), (10_000, 1, 1, 12))
+    outputs = small.normal(0, 10_000, 1, 1, 12)
     p = jax.device_get(jax.jit(lambda outputs: make_likelihood(modality, outputs))(outputs))
     np.testing.assert_allclose(p.means.mean(), 127.5, atol=2)
     np.testing.assert_allclose(p.means.std(), 255 / 4, rtol=0.02)
@@ -283,13 +284,11 @@ def test_likelihoods_are_finite_at_the_edges(size):
 
 def test_a_softmax_of_a_linear_layer_is_the_categorical_of_its_outputs():
     """The value, and its gradient in every argument, without holding all the logits."""
-    keys = jax.random.split(jax.random.key(0), 4)
     shape, maps, values = (5, 4, 3), 6, 7
-    u = jax.random.normal(keys[0], (2, *shape[:2], maps))
-    kernel = jax.random.normal(keys[1], (maps, shape[2] * values))
-    bias = jax.random.normal(keys[2], (shape[2] * values,))
-    x = jax.random.randint(keys[3], (2, *shape), 0, values).astype(jnp.float32)
+    u = small.normal(0, 2, *shape[:2], maps)
+    kernel, bias = small.normal(1, maps, shape[2] * values), small.normal(2, shape[2] * values)
     modality = Modality('x', shape, 'categorical', values)
+    x = jnp.float32(small.make_images([modality], 2)['x'])
 
     def of(linear, as_linear):
         outputs = linear if as_linear else linear()

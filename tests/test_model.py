@@ -45,7 +45,7 @@ def test_a_posterior_depends_on_what_is_observed_and_on_nothing_else(given):
 
 def test_decoding_some_modalities_is_a_part_of_decoding_all():
     model, params, _ = small.make_model(small.THREE, small.DENSE)
-    z = jax.random.normal(jax.random.key(0), (4, 3))
+    z = small.normal(0, 4, 3)
     every = model.apply({'params': params}, z, method='decode')
     some = model.apply({'params': params}, z, ('w', 'x'), method='decode')
     assert set(some) == {'x', 'w'}
@@ -121,7 +121,7 @@ AUTOREGRESSIVE = small.ModelConfig('autoregressive', 3, 5, 6, (2,), masked_block
 
 def test_an_autoregressive_likelihood_is_of_the_values_it_was_given():
     model, params, x = small.make_model(small.THREE[1:], AUTOREGRESSIVE)
-    z = jax.random.normal(jax.random.key(0), (16, 3))
+    z = small.normal(0, 16, 3)
     p = model.apply({'params': params}, z, {'w': x['w']}, method='decode')
     network, own = generator(model, params, 'w')
     outputs = network.apply({'params': own}, z, x['w'])()
@@ -131,7 +131,7 @@ def test_an_autoregressive_likelihood_is_of_the_values_it_was_given():
 
 
 def test_pictures_are_means_or_samples():
-    z, key = jax.random.normal(jax.random.key(0), (4, 3)), jax.random.key(1)
+    z, key = small.normal(0, 4, 3), jax.random.key(1)
     model, params, _ = small.make_model(config=small.DENSE)
     means = model.apply({'params': params}, z, method='decode')['y'].mean
     np.testing.assert_allclose(pictures(model, params, z, key)['y'], means, rtol=1e-5)
@@ -155,7 +155,7 @@ def test_images_vectors_and_labels_make_one_model():
         name: params[f'encoders_{name}']['Dense_0']['direction'].shape for name in model.names[1:]
     }
     assert shapes == {'y': (5, 5), 'v': (3, 5), 'kind': (3, 5)}  # labels enter as one of 3
-    z, key = jax.random.normal(jax.random.key(0), (4, 3)), jax.random.key(1)
+    z, key = small.normal(0, 4, 3), jax.random.key(1)
     images = pictures(model, params, z, key)
     assert [(n, a.shape) for n, a in images.items()] == [
         (m.name, (4, *m.shown_shape)) for m in small.MIXED

@@ -7,6 +7,7 @@ import pytest
 from mmvae.config import ModelConfig
 from mmvae.model import networks
 from mmvae.types import Modality
+from tests import small
 
 
 def test_image_sizes_halve_and_round_up():
@@ -30,13 +31,13 @@ def test_any_image_size_comes_back_from_the_latent(network, size, likelihood):
 def test_every_pixel_reaches_h_and_every_latent_every_pixel(network):
     config = ModelConfig(network, latent_dim=3, hidden=8, feature_maps=4, strides=(2, 1, 2))
     modality = Modality('x', (7, 6, 2))
-    x = jax.random.normal(jax.random.key(0), (16, 7, 6, 2))
+    x = small.normal(0, 16, 7, 6, 2)
     encoder = networks.inference_network(config, modality)
     variables = encoder.init(jax.random.key(1), x)
     by_pixel = jax.jit(jax.jacobian(lambda u: encoder.apply(variables, u)))(x[0])
     assert (np.abs(by_pixel).max(0) > 0).all()
 
-    z = jax.random.normal(jax.random.key(2), (16, 3))
+    z = small.normal(2, 16, 3)
     decoder = networks.generation_network(config, modality)
     variables = decoder.init(jax.random.key(3), z)
     by_latent = jax.jit(jax.jacobian(lambda u: decoder.apply(variables, u)))(z[0])
@@ -44,7 +45,7 @@ def test_every_pixel_reaches_h_and_every_latent_every_pixel(network):
 
 
 def test_a_residual_block_passes_its_input_through_where_nothing_changes():
-    u = jax.random.normal(jax.random.key(0), (8, 5, 4, 3))
+    u = small.normal(0, 8, 5, 4, 3)
     blocks = [
         networks.ResidualBlock(3, stride=1),
         networks.TransposedResidualBlock(3, 3, stride=1, out_size=(5, 4)),
@@ -60,7 +61,7 @@ def test_a_residual_block_passes_its_input_through_where_nothing_changes():
 
 
 def test_a_strided_block_is_two_convolutions_and_a_strided_shortcut():
-    u = jax.random.normal(jax.random.key(0), (8, 5, 4, 3))
+    u = small.normal(0, 8, 5, 4, 3)
     block = networks.ResidualBlock(2, stride=2)
     variables = block.init(jax.random.key(1), u)
     p = variables['params']

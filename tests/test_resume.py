@@ -19,7 +19,7 @@ FLAGS = [
     '--config.data.feed=resident', '--config.data.limit=40', '--config.data.num_pairs=10',
     '--config.train.num_updates=96', '--config.train.eval_every=8', '--config.train.log_every=6',
     '--config.train.batch.paired=8', '--config.train.batch.unpaired=8',
-    '--config.eval.iw_samples=4', '--config.eval.iw_chunk=4',
+    '--config.eval.iw_samples=4', '--config.eval.iw_chunk=4', '--config.eval.figures=False',
 ]  # fmt: skip
 
 

@@ -381,6 +381,7 @@ def test_a_sweep_is_killed_and_goes_on(tmp_path):
         'from experiments import base\ndef get_config():\n    config = base.get_config()', *fields,
         "config.experiment = 'tiny'", "config.data.view = 'whole'", 'config.data.num_pairs = 0',
         "config.objective.name = 'single'", 'config.train.num_updates = 1000', 'config.train.eval_every = 500',
+        'config.eval.figures = False',
         'return config\ndef sweep(add):', 'for rate in (0.001, 0.002):', "    add({'optimizer.learning_rate': rate})",
     ]))  # fmt: skip
     # Whichever way a flag is given, its processes train what sweep.json has.

@@ -75,7 +75,6 @@ def distance(a, b):
     return norm(jax.tree.map(np.subtract, a.params, b.params))
 
 
-@pytest.mark.bits
 def test_golden_numbers_of_three_updates(joint):
     """Any change here changes every result: make it on purpose, and say so."""
     state, logged = joint.run(3)
@@ -216,7 +215,6 @@ def test_the_state_is_donated(joint):
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
 
 
-@pytest.mark.bits
 def test_two_updates_and_two_more_are_four(joint):
     four, _ = joint.run(4)
     two, _ = joint.run(2)
@@ -298,10 +296,41 @@ def test_training_raises_the_bounds_of_any_number_of_modalities(
     assert ('paired_bound' in first) == (num_pairs > 0)
 
 
-def run_dense(folder, data=DATA, stop_after=None, **overrides):
+def cached(function, copy=lambda result: result):
+    """Of runs that differ in their length alone: what they share takes seconds to trace."""
+    results = {}
+
+    def call(config, model, data):
+        if isinstance(data, dict) and not isinstance(data['x'], np.ndarray):
+            return function(config, model, data)  # whose shapes alone are asked for
+        key = (config.seed, config.model, config.objective, config.optimizer, config.train.batch,
+               config.data, model)  # fmt: skip
+        if key not in results:
+            results[key] = copy(function(config, model, data))
+        return results[key]
+
+    return call
+
+
+CACHED = {
+    (train, 'make_feed_and_update'): cached(train.make_feed_and_update),
+    (train, 'initial_state'): cached(train.initial_state, jax.device_get),  # an update donates it
+    (parallel, 'map_update'): functools.cache(parallel.map_update),
+    (evaluate, 'Evaluator'): functools.cache(evaluate.Evaluator),
+}
+
+
+def run_dense(folder, stop_after=None, **overrides):
     """Trains a small model in a folder; the state and the rows of metrics.jsonl, without times."""
+    with pytest.MonkeyPatch.context() as patch:
+        for place, function in CACHED.items():
+            patch.setattr(*place, function)
+        return _run_dense(folder, stop_after, **overrides)
+
+
+def _run_dense(folder, stop_after, **overrides):
     config = small.make_config(model__network='dense', **overrides)
-    model = MultimodalVAE(data.modalities, config.model)
+    model = MultimodalVAE(DATA.modalities, config.model)
     folder.mkdir(exist_ok=True)
     asked = iter(range(1, 1000))
 
@@ -310,7 +339,7 @@ def run_dense(folder, data=DATA, stop_after=None, **overrides):
 
     with open_checkpoints(folder / 'checkpoints') as checkpoints:
         try:
-            train.train(config, model, data, folder, checkpoints, stop_request)
+            train.train(config, model, DATA, folder, checkpoints, stop_request)
         finally:
             latest = checkpoints.restore_latest(train.abstract_state(config, model))
     rows = read_metrics(folder / 'metrics.jsonl')
@@ -374,14 +403,23 @@ def test_tfdata_trains_to_the_same_bits(tmp_path):
     assert rows == same_rows
 
 
+OFTEN = {'train__num_updates': 16, 'train__eval_every': 2, 'train__log_every': 8}
+
+
+@pytest.fixture(scope='module')
+def undisturbed(tmp_path_factory):
+    return run_dense(tmp_path_factory.mktemp('undisturbed'), **OFTEN)
+
+
 @pytest.mark.bits
-def test_a_stop_saves_between_evaluations_and_the_run_ends_as_if_never_stopped(tmp_path):
-    settings = {'train__num_updates': 9, 'train__eval_every': 4, 'train__log_every': 3}
-    whole, rows = run_dense(tmp_path / 'whole', **settings)
+def test_a_stop_saves_between_evaluations_and_the_run_ends_as_if_never_stopped(
+    undisturbed, tmp_path
+):
+    whole, rows = undisturbed
     with pytest.raises(train.Stopped) as stopped:
-        run_dense(tmp_path / 'parts', stop_after=5, **settings)
+        run_dense(tmp_path / 'parts', stop_after=5, **OFTEN)
     assert (stopped.value.step, stopped.value.number) == (5, signal.SIGTERM)
-    parts, same_rows = run_dense(tmp_path / 'parts', **settings)
+    parts, same_rows = run_dense(tmp_path / 'parts', **OFTEN)
     jax.tree.map(np.testing.assert_array_equal, whole.state, parts.state)
     assert rows == same_rows
     # All that steers the rest came through too; only the time differs.
@@ -389,10 +427,9 @@ def test_a_stop_saves_between_evaluations_and_the_run_ends_as_if_never_stopped(t
 
 
 @pytest.mark.bits
-def test_a_reader_beside_it_changes_nothing(tmp_path):
-    settings = {'train__num_updates': 16, 'train__eval_every': 2, 'train__log_every': 8}
-    alone, rows = run_dense(tmp_path / 'alone', **settings)
-    config = small.make_config(model__network='dense', **settings)
+def test_a_reader_beside_it_changes_nothing(undisturbed, tmp_path):
+    alone, rows = undisturbed
+    config = small.make_config(model__network='dense', **OFTEN)
     like = train.abstract_state(config, MultimodalVAE(DATA.modalities, config.model))
     ended, steps = threading.Event(), []
 
@@ -405,7 +442,7 @@ def test_a_reader_beside_it_changes_nothing(tmp_path):
     with concurrent.futures.ThreadPoolExecutor() as pool:
         reader = pool.submit(read)
         try:
-            beside, same_rows = run_dense(tmp_path / 'read', **settings)
+            beside, same_rows = run_dense(tmp_path / 'read', **OFTEN)
         finally:
             ended.set()
         reader.result()
@@ -434,12 +471,13 @@ def test_more_patience_goes_on(tmp_path):
 
 
 def test_seconds_go_on_and_leave_compiling_out(tmp_path):
+    settings = {'optimizer__momentum': 0.5}  # whose programs no other test compiles
     clock, started = parallel.CompileClock(), time.perf_counter()
-    first, _ = run_dense(tmp_path, train__num_updates=2)
+    first, _ = run_dense(tmp_path, train__num_updates=2, **settings)
     rest = time.perf_counter() - started - clock.seconds
     clock.close()
     assert 0 < first.meta['seconds'] < rest
-    run_dense(tmp_path, train__num_updates=4)
+    run_dense(tmp_path, train__num_updates=4, **settings)
     seconds = [row['seconds'] for row in read_metrics(tmp_path / 'metrics.jsonl')]
     assert seconds == sorted(seconds)
     assert seconds[-1] > first.meta['seconds']
