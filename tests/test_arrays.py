@@ -249,7 +249,7 @@ def test_ids_too_large_are_refused():
     refused(f'x: id {2**64 - 6} given; allowed: .* below', {'x': Source(np.arange(4), ids)})
 
 
-@pytest.mark.parametrize('name', ['source', 'target', 'diversity', 'sharpness'])
+@pytest.mark.parametrize('name', ['source', 'target', 'posterior', 'diversity', 'sharpness'])
 def test_a_label_is_not_called_like_a_column_of_translation_json(name):
     labels = {name: Source(np.arange(4))}
     refused(f'{name!r} is no name for a modality or a label', {'x': Source(np.arange(4))}, labels)

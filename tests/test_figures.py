@@ -6,6 +6,7 @@ import pytest
 from scipy.special import expit
 from scipy.stats import norm
 
+from mmvae import quantities
 from mmvae.analysis import figures, panels
 from mmvae.evaluate import examples_of
 from mmvae.model import autoregressive, vae
@@ -83,6 +84,13 @@ def test_quadrants_lie_as_they_do_in_the_digit():
         np.testing.assert_allclose(shown, np.broadcast_to(digit, (2, 28, 28, 3)))
     beside = panels.grid(quadrants, [column], upright=False)
     np.testing.assert_allclose(beside[1:29, 29:57], column['y'][0].repeat(2, 0).repeat(2, 1))
+
+
+def test_of_many_subsets_each_modality_the_largest_and_all_are_drawn():
+    every = [*quantities.subsets('abcde').values()]
+    kept = figures._some(every)
+    assert kept == [*every[:5], *every[-4:]]
+    assert figures._some(every[:6]) == every[:6]
 
 
 def test_reconstructions_are_draws_of_the_likelihoods_means():

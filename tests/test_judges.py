@@ -33,6 +33,14 @@ def test_a_judge_learns_the_classes_that_are_known(name):
     np.testing.assert_array_equal(judge(data.shown(name, test)), test % 3)
 
 
+def test_the_label_itself_is_judged_by_its_most_likely_class():
+    judge = judge_of(make_data(np.arange(90) % 3), 'kind', 'kind')
+    assert judge(np.array([[0.3, 0.31, 0.39], [0.4, 0.35, 0.25]])).tolist() == [2, 0]
+    # One whose classes have other numbers is learned.
+    judge = judge_of(make_data((np.arange(90) + 1) % 3), 'kind', 'kind')
+    assert judge(np.eye(3)).tolist() == [1, 2, 0]
+
+
 def test_one_class_has_no_judge():
     classes = np.where(np.arange(90) < 60, 0, np.arange(90) % 3)
     assert judge_of(make_data(classes), 'kind', 'x') is None

@@ -216,7 +216,7 @@ def test_a_finished_run_is_classified_and_its_translations_measured(finished, tm
         done = run(f'--mode={mode}', f'--workdir={workdir}', *samples)
         assert done.returncode == 0, done.stderr
         rows = json.loads((workdir / f'{name}.json').read_text())[name]
-        assert len(rows) == {'represent': 16, 'quality': 2}[mode]
+        assert len(rows) == {'represent': 16, 'quality': 3}[mode]
         assert len(done.stdout.splitlines()) == 1 + len(rows)
 
 

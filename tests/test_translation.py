@@ -12,16 +12,18 @@ import pytest
 from PIL import Image
 
 from mmvae import data as data_sets
-from mmvae import evaluate, keys
+from mmvae import evaluate, keys, quantities
 from mmvae.analysis import figures, translation
 from mmvae.data import coloured_mnist
 from mmvae.data.judges import judge_of
+from mmvae.model.distributions import DiagonalGaussian
 from mmvae.model.vae import observe
 from mmvae.types import InputError, Modality
 from tests import small
 
 MODALITIES = (Modality('x', (4, 6, 1)), Modality('w', (2, 2, 3), 'categorical', 7))
 IMAGES = small.make_images(MODALITIES, 5)
+X = {'x': IMAGES['x']}
 
 
 def example_keys(count=5):
@@ -30,10 +32,10 @@ def example_keys(count=5):
 
 def test_a_translation_is_of_draws_from_the_posterior_of_the_source():
     model, params, _ = small.make_model(MODALITIES)
-    made = translation.translate(model, params, IMAGES['x'], example_keys(), 'x', 'w', 3, 2)
+    made = translation.translate(model, params, X, example_keys(), 'w', 3, 2)
     key = example_keys()[4]
     x = observe(MODALITIES, {'x': IMAGES['x'][4]}, key)
-    np.testing.assert_array_equal(made.seen[4], x['x'])
+    np.testing.assert_array_equal(made.seen['x'][4], x['x'])
     q = model.apply({'params': params}, x, method='encode')
     z = jnp.stack([q.sample(keys.fold(key, keys.SAMPLE, s)) for s in range(3)])
     p = model.apply({'params': params}, z, ['w'], method='decode')['w']
@@ -49,9 +51,10 @@ def test_a_translation_is_of_draws_from_the_posterior_of_the_source():
 def test_a_translation_depends_on_its_image_and_key_alone(network):
     config = small.ModelConfig(network, 3, 5, feature_maps=6, strides=(2,), masked_blocks=1)
     model, params, _ = small.make_model(MODALITIES, config)
-    whole = translation.translate(model, params, IMAGES['x'], example_keys(), 'x', 'w', 2)
-    some = translation.translate(model, params, IMAGES['x'][3:], example_keys()[3:], 'x', 'w', 2, 1)
-    for all_of_them, alone in zip(whole, some, strict=True):
+    whole = translation.translate(model, params, X, example_keys(), 'w', 2)
+    last = {'x': IMAGES['x'][3:]}
+    some = translation.translate(model, params, last, example_keys()[3:], 'w', 2, 1)
+    for all_of_them, alone in zip(*map(jax.tree.leaves, (whole, some)), strict=True):
         np.testing.assert_allclose(all_of_them[3:], alone, rtol=1e-4, atol=1e-5)
     if network == 'autoregressive':  # samples are values, and differ
         assert set(np.unique(whole.samples)) <= set(range(7))
@@ -65,7 +68,7 @@ MIXED = (small.MIXED[0], *small.MIXED[2:])  # an image, a vector and a label
 def test_a_translation_into_a_label_is_the_probabilities_of_its_values(tmp_path):
     model, params, _ = small.make_model(MIXED, small.DENSE)
     values = small.make_images(MIXED, 5)
-    made = translation.translate(model, params, values['v'], example_keys(), 'v', 'kind', 3)
+    made = translation.translate(model, params, {'v': values['v']}, example_keys(), 'kind', 3)
     q = model.apply({'params': params}, {'v': values['v'][4]}, method='encode')
     z = jnp.stack([q.sample(keys.fold(example_keys()[4], keys.SAMPLE, s)) for s in range(3)])
     p = jax.nn.softmax(model.apply({'params': params}, z, ['kind'], method='decode')['kind'].logits)
@@ -73,7 +76,7 @@ def test_a_translation_into_a_label_is_the_probabilities_of_its_values(tmp_path)
     np.testing.assert_allclose(made.mean[4], p.mean(0), rtol=1e-4)
     variance = np.mean(p * (1 - p), axis=0) + np.var(p, axis=0, ddof=1)  # of one of 3 that is 1
     np.testing.assert_allclose(made.std[4] ** 2, variance, rtol=1e-3)
-    np.testing.assert_array_equal(made.seen, values['v'])
+    np.testing.assert_array_equal(made.seen['v'], values['v'])
     path = tmp_path / 'kind.png'
     figures.draw_translation(model.modality('v'), model.modality('kind'), made, path)
     assert matplotlib.image.imread(path)[..., :3].std() > 0.1
@@ -187,9 +190,10 @@ COLOURED = (
 
 
 class Translator:
-    """In the place of a model: the names and modalities that `quality` asks for."""
+    """In the place of a model: what `quality` asks for, of every subset."""
 
-    names = ('x', 'y')
+    def __init__(self, modalities=COLOURED):
+        self.names, self._modalities = tuple(m.name for m in modalities), modalities
 
     def has_translator(self, names):
         return names == ('x',)
@@ -198,7 +202,13 @@ class Translator:
         return 1
 
     def modality(self, name):
-        return COLOURED[self.names.index(name)]
+        return self._modalities[self.names.index(name)]
+
+    def sources(self):
+        return [*quantities.subsets(self.names).values()][:-1]
+
+    def prior(self):
+        return DiagonalGaussian.standard(2)
 
 
 def test_translations_that_are_the_real_images_have_their_quality(monkeypatch):
@@ -206,16 +216,27 @@ def test_translations_that_are_the_real_images_have_their_quality(monkeypatch):
     data = data_sets.load(config, None)
     test = evaluate.examples_of(data, 'test').values()
 
-    def perfect(model, params, images, example_keys, source, target, num_samples):
+    def perfect(model, params, x, example_keys, target, num_samples):
+        ((source, images),) = x.items()
         rows = {a.tobytes(): i for i, a in enumerate(test[source])}
         places = [rows[image.tobytes()] for image in images]
         real = np.float32(test[target][places])
-        return translation.Translation(images, np.stack([real] * num_samples, 1), real, 0 * real)
+        return translation.Translation(x, np.stack([real] * num_samples, 1), real, 0 * real)
 
     once = functools.cache(lambda *names: judge_of(data, *names))
     monkeypatch.setattr(translation, 'judge_of', lambda data, *names: once(*names))
     monkeypatch.setattr(translation, 'translate', perfect)
-    rows = translation.quality(Translator(), None, data, 0, num_examples=60, num_samples=2)
+    real = {name: np.float32(images[:50]) for name, images in test.items()}
+    copied = lambda model, params, z, *_: {n: images[: len(z)] for n, images in real.items()}  # noqa: E731
+    monkeypatch.setattr(translation, 'pictures', copied)
+    every = translation.quality(Translator(), None, data, 0, num_examples=60, num_samples=2)
+    *rows, of_prior = every
+    # Samples that are the real examples agree as these do, in this view always in their colour.
+    assert (of_prior['source'], of_prior['target']) == ('prior', 'x+y')
+    assert of_prior['colour']['mean'] == of_prior['colour_real']['mean'] == 1
+    assert (of_prior['colour']['n'], of_prior['colour']['samples']) == (60, 1)
+    assert 0.5 < of_prior['digit']['mean'] < 1
+    assert translation.table(every)[3][:2] == ('prior', 'x+y')
     assert [(r['source'], r['target']) for r in rows] == [('y', 'x'), ('x', 'y')]
     for row in rows:
         assert row['posterior'] == {'x': 'translator given x', 'y': 'y'}[row['source']]
@@ -230,19 +251,66 @@ def test_translations_that_are_the_real_images_have_their_quality(monkeypatch):
         return made._replace(samples=np.roll(made.samples, 1, axis=0)[..., ::-1])
 
     monkeypatch.setattr(translation, 'translate', wrong)
-    for row in translation.quality(Translator(), None, data, 0, 60, 2):
+    for row in translation.quality(Translator(), None, data, 0, 60, 2)[:2]:
         assert row['digit']['mean'] < 0.4
         assert row['colour']['mean'] < 0.7
+
+
+def test_what_copies_is_coherent_from_every_subset_and_in_every_sample(monkeypatch):
+    """Images as bright as their class, which a threshold tells, and the class itself."""
+    modalities = (Modality('x', (2, 2, 1), 'categorical', 3), Modality('y', (2, 2, 1), 'categorical', 3),
+                  Modality('kind', (), 'categorical', 3))  # fmt: skip
+    kinds = np.arange(47) % 3
+    brightness = lambda values: np.rint(2 * values[:, 0, 0, 0]).astype(int)  # noqa: E731
+    judge = {'kind': lambda name: (lambda v: v.argmax(-1)) if name == 'kind' else brightness}
+    data = small.make_data(modalities)._replace(labels={'kind': kinds}, judges=judge)
+    for name in data.arrays:
+        data.arrays[name] = (
+            kinds if name == 'kind' else np.tile(kinds[:, None, None, None], (2, 2, 1))
+        )
+
+    def show(name, classes):
+        images = np.tile(np.float32(classes)[:, None, None, None], (2, 2, 1))
+        return np.eye(3)[classes] if name == 'kind' else images
+
+    def copy(model, params, x, example_keys, target, num_samples, change=0):
+        sources = [values.reshape(len(values), -1)[:, 0] for values in x.values()]
+        assert all(np.array_equal(values, sources[0]) for values in sources)
+        drawn = show(target, (sources[0] + change) % 3)
+        return translation.Translation(x, np.stack([drawn] * num_samples, 1), drawn, drawn)
+
+    def measure(*kinds_of_samples):
+        drawn = dict(zip('xyk', kinds_of_samples, strict=True))
+        sampled = lambda *_: {n: show(n, drawn[n[0]]) for n in ('x', 'y', 'kind')}  # noqa: E731
+        monkeypatch.setattr(translation, 'pictures', sampled)
+        rows = translation.quality(Translator(modalities), None, data, 0, 0, 2)
+        return {(r['source'], r['target']): r['kind']['mean'] for r in rows}, rows
+
+    monkeypatch.setattr(translation, 'translate', copy)
+    of_samples = np.arange(13) % 3
+    copied, rows = measure(of_samples, of_samples, of_samples)
+    directions = [(s, t) for s in ('y', 'kind', 'y+kind') for t in ['x']]
+    directions += [(s, t) for s in ('x', 'kind', 'x+kind') for t in ['y']]
+    directions += [(s, t) for s in ('x', 'y', 'x+y') for t in ['kind']]
+    pairs = [('prior', 'x+y'), ('prior', 'x+kind'), ('prior', 'y+kind'), ('prior', 'x+y+kind')]
+    assert copied == dict.fromkeys([*directions, *pairs], 1)
+    assert {row['kind_real']['mean'] for row in rows} == {1}
+    # In 5 of 13 samples the class of y is another, in 4 others that of kind.
+    one_off, two_off = np.arange(13) < 5, np.arange(13) >= 9
+    monkeypatch.setattr(translation, 'translate', functools.partial(copy, change=1))
+    mixed, _ = measure(of_samples, (of_samples + one_off) % 3, (of_samples + two_off) % 3)
+    assert {mixed[direction] for direction in directions} == {0}
+    np.testing.assert_allclose([mixed[pair] for pair in pairs], np.array([8, 9, 4, 4]) / 13)
 
 
 def test_the_quality_of_vectors_and_labels_has_no_sharpness_and_counts_each_row_once(monkeypatch):
     data = small.make_data(MIXED)
     model, params, _ = small.make_model(MIXED, small.DENSE)
 
-    def constant(model, params, values, example_keys, source, target, num_samples):
-        means = np.zeros((len(values), *model.modality(target).shown_shape))
+    def constant(model, params, x, example_keys, target, num_samples):
+        means = np.zeros((len(example_keys), *model.modality(target).shown_shape))
         samples = np.stack([means, means + 1], axis=1)
-        return translation.Translation(values, samples, means, means)
+        return translation.Translation(x, samples, means, means)
 
     monkeypatch.setattr(translation, 'translate', constant)
     many = {'x': np.repeat(data.splits['test']['x'], 2), 'v': np.tile(data.splits['test']['v'], 2),

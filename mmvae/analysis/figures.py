@@ -69,7 +69,7 @@ def _reconstruction_panels(model, params, seen, key) -> list[Panel]:
     seen = _first(seen)
     whole = _shown(model.modalities, seen)
     panels = [Panel('test\nexamples', grid(model.modalities, [whole]))]
-    sources = [*model.sources(), *(s for s in model.subsets() if s == model.names)]
+    sources = _some([*model.sources(), *(s for s in model.subsets() if s == model.names)])
     draws = 6 if len(sources) < 5 else 3  # of many there is space for fewer
     for source in sources:
         columns = reconstructions(model, params, seen, source, key, draws)
@@ -78,6 +78,12 @@ def _reconstruction_panels(model, params, seen, key) -> list[Panel]:
         columns = [{n: whole[n] for n in source}, *columns]
         panels.append(Panel(title, grid(model.modalities, columns)))
     return panels
+
+
+def _some(sources: Sequence[tuple[str, ...]], most: int = 3) -> list[tuple[str, ...]]:
+    """Each modality, that of all, and so many of the other sets at most, the largest."""
+    several = [s for s in sources if len(s) > 1][-most - 1 :]
+    return [s for s in sources if len(s) == 1 or s in several]
 
 
 def _sample_panels(model, params, seen, key) -> list[Panel]:
@@ -271,7 +277,7 @@ def draw_translation(
     std = target.shown(std) - target.shown(np.zeros_like(std))
     draws = translated.samples.swapaxes(0, 1)
     pictures = {
-        source.title: shown(source, [translated.seen]),
+        source.title: shown(source, [translated.seen[source.name]]),
         f'{target.title} given {source.title}: {len(draws)} draws of z': shown(target, draws),
         'mean': shown(target, [translated.mean]),
         'deviation': grid([target], [{target.name: std}]),

@@ -116,7 +116,7 @@ def table_translation(results: Results) -> Rows:
     columns = ('digit', 'colour', 'diversity', 'sharpness', 'sharpness_real')
     rows = [('experiment', 'from', 'to', *columns, 'n')]
     for label, result in _coloured(results, 'translation').items():
-        for row in result['translation']:
+        for row in [r for r in result['translation'] if r['source'] != 'prior']:
             cells = [metrics.number(row[c], 3) for c in columns]
             rows.append((label, row['source'], row['target'], *cells, str(row['digit']['n'])))
     return rows

@@ -1,10 +1,11 @@
-"""Translating one modality into another, and how good the translations are (section 7.4).
+"""Translating some modalities into another, and how good the translations are (section 7.4).
 
 A translation of x is y given z ~ q(z | x), of the translator r(z | x) where there is one: E[y | z],
 or of an autoregressive network a sample of p(y | z). Several z give several translations.
 """
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +16,12 @@ import numpy as np
 
 from mmvae import evaluate, keys, quantities
 from mmvae.data import DataSet, photographs
-from mmvae.data.dataset import spread
+from mmvae.data.dataset import Rows, spread
 from mmvae.data.judges import Judge, judge_of
 from mmvae.model.vae import MultimodalVAE, moments, observe, pictures
+from mmvae.quantities import joined
 from mmvae.system.metrics import number
-from mmvae.types import InputError, Key, Modality, Params
+from mmvae.types import InputError, Key, Modality, Observed, Params
 
 
 class Translation(NamedTuple):
@@ -29,38 +31,39 @@ class Translation(NamedTuple):
     mean are the classes' probabilities.
 
     Attributes:
-      seen: the source as the model saw it, [N, *shape].
+      seen: what is translated as the model saw it, modality -> [N, *shape].
       samples: E[y | z] (a sample of y, if autoregressive) for each of S draws of z, [N, S, *shape].
       mean: of the predictive distribution, [N, *shape].
       std: its standard deviation in each element: what x leaves open of z and what z leaves
         open. Estimated from the S draws; nan for S = 1.
     """
 
-    seen: np.ndarray
+    seen: dict[str, np.ndarray]
     samples: np.ndarray
     mean: np.ndarray
     std: np.ndarray
 
 
 def translate(
-    model: MultimodalVAE, params: Params, values: np.ndarray, example_keys: Key, source: str,
-    target: str, num_samples: int, batch_size: int = 50,
+    model: MultimodalVAE, params: Params, x: Observed, example_keys: Key, target: str,
+    num_samples: int, batch_size: int = 50,
 ) -> Translation:  # fmt: skip
-    """Translates examples of one modality into another.
+    """Translates examples of some modalities into another.
 
     Args:
-      values: [N, *shape] of the source, as the data have them.
+      x: modality -> [N, *shape], as the data have them.
       example_keys: [N]. What is drawn for an example depends on its key alone.
 
     Raises:
-      InputError: there is no such modality, or they are the same.
+      InputError: there is no such modality, or the target is in x.
     """
-    check_direction(model, source, target)
-    parts = [
-        _translate(model, params, values[s : s + batch_size], example_keys[s : s + batch_size],
-                   source, target, num_samples)
-        for s in range(0, len(values), batch_size)
-    ]  # fmt: skip
+    for source in x:
+        check_direction(model, source, target)
+    parts = []
+    for start in range(0, len(example_keys), batch_size):
+        some = slice(start, start + batch_size)
+        batch = {name: values[some] for name, values in x.items()}
+        parts.append(_translate(model, params, batch, example_keys[some], target, num_samples))
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
@@ -78,8 +81,8 @@ def check_several(model: MultimodalVAE) -> None:
         raise InputError(f'--workdir: a run of one modality ({model.names[0]}): none to translate')
 
 
-def _translate(model, params, images, example_keys, source, target, num_samples):
-    seen, zs = _draw(model, params, images, example_keys, source, num_samples)
+def _translate(model, params, x, example_keys, target, num_samples):
+    seen, zs = _draw(model, params, x, example_keys, num_samples)
     drawn, variances = [], []
     for s in range(num_samples):
         if model.network(target) == 'autoregressive':
@@ -93,28 +96,32 @@ def _translate(model, params, images, example_keys, source, target, num_samples)
     # Of one draw nothing is known of how they vary.
     between = np.var(samples, axis=1, ddof=1) if num_samples > 1 else np.full_like(drawn[0], np.nan)
     within = np.mean(jax.device_get(variances), axis=0) if variances else 0.0
-    return Translation(np.asarray(seen), samples, samples.mean(1), np.sqrt(between + within))
+    return Translation(jax.device_get(seen), samples, samples.mean(1), np.sqrt(between + within))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5))
-def _draw(model, params, images, example_keys, source, num_samples):
-    """The images as the model sees them, and S draws of z for each, [S, N, D]."""
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def _draw(model, params, values, example_keys, num_samples):
+    """The examples as the model sees them, and S draws of z for each, [S, N, D]."""
 
-    def of_example(pixels, key):
-        x = observe(model.modalities, {source: pixels}, key)
+    def of_example(values, key):
+        x = observe(model.modalities, values, key)
         q = model.apply({'params': params}, x, translating=True, method='encode')
         draws = jnp.arange(num_samples)
-        return x[source], jax.vmap(lambda s: q.sample(keys.fold(key, keys.SAMPLE, s)))(draws)
+        return x, jax.vmap(lambda s: q.sample(keys.fold(key, keys.SAMPLE, s)))(draws)
 
-    seen, zs = jax.vmap(of_example)(images, example_keys)
+    seen, zs = jax.vmap(of_example)(values, example_keys)
     return seen, jnp.swapaxes(zs, 0, 1)
 
 
-def test_rows(data: DataSet, name: str, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Test rows of a modality's array, each once, and their places in the split; so many at most."""
-    rows, index = np.unique(data.splits['test'][name], return_index=True)
-    some = spread(len(rows), most)
-    return rows[some], index[some]
+def test_rows(data: DataSet, names: Sequence[str], most: int) -> tuple[Rows, np.ndarray]:
+    """Test rows of some modalities' arrays and their places in the split; so many at most.
+
+    Each combination of rows that examples have is there once.
+    """
+    rows = np.stack([data.splits['test'][name] for name in names])
+    rows, index = np.unique(rows, axis=1, return_index=True)
+    some = spread(len(index), most)
+    return dict(zip(names, rows[:, some], strict=True)), index[some]
 
 
 def read_images(
@@ -177,8 +184,9 @@ def quality(
       num_examples: of each source, at most; 0 for all. Each row of its array counts once.
 
     Returns:
-      For each direction: source, target, posterior (what z is drawn from, as a `Quantity` says it)
-      and as mean, stderr over ids, n, groups (ids), samples (S)
+      For each direction, from what translations are drawn given (several joined by '+') to each
+      modality that is not in it: source, target, posterior (what z is drawn from, as a `Quantity` says
+      it), and as mean, stderr over ids, n, groups (ids), samples (S)
 
       NAME        for each of the data's labels, such as 'digit': the share of translations that a
                   judge gives the input's class (see `mmvae.data.judges`)
@@ -187,39 +195,80 @@ def quality(
       sharpness   of images, mean size of the gradient between neighbouring pixels, in [0, 1]
       sharpness_real  the same of the real images
 
+      Then the source 'prior', and as targets, joined, two of the modalities that have a judge, or all
+      of these:
+
+      NAME        the share of samples z ~ p(z) whose judges give all these modalities one class
+      NAME_real   the same of real test examples
+
     Raises:
       InputError: there is one translation of each only.
     """
     if num_samples < 2:
         raise InputError(f'--num_samples: {num_samples} given; allowed: 2 or more, to be compared')
     key = keys.evaluation_key(seed, 'test')
-    lines = []
+    lines, judges = [], {}
     for target in model.names:
-        judges = {label: judge_of(data, label, target) for label in data.labels}
-        judges = {label: judge for label, judge in judges.items() if judge}
-        measure = functools.partial(_measure, model.modality(target), judges, data)
-        real_rows, _ = test_rows(data, target, num_examples)
-        real = measure(target, real_rows, data.shown(target, real_rows)[:, None])
-        for source in [name for name in model.names if name != target]:
-            inputs, parts = test_rows(data, source, num_examples), []
-            for start in range(0, len(inputs[0]), batch_size):
-                rows, index = (a[start : start + batch_size] for a in inputs)
-                example_keys = jax.vmap(functools.partial(keys.fold, key))(index)
-                arguments = data.arrays[source][rows], example_keys, source, target, num_samples
-                samples = translate(model, params, *arguments).samples
+        judges[target] = {label: judge_of(data, label, target) for label in data.labels}
+        judges[target] = {label: judge for label, judge in judges[target].items() if judge}
+        measure = functools.partial(_measure, model.modality(target), judges[target])
+        real_rows, _ = test_rows(data, (target,), num_examples)
+        real_ids = data.ids[target][real_rows[target]]
+        real_classes = {label: data.labels[label][real_ids] for label in judges[target]}
+        real = measure(real_classes, data.shown(target, real_rows[target])[:, None])
+        for source in [s for s in model.sources() if target not in s]:
+            rows, index = test_rows(data, source, num_examples)
+            ids, parts = data.ids[source[0]][rows[source[0]]], []
+            for start in range(0, len(index), batch_size):
+                some = slice(start, start + batch_size)
+                x = {name: data.arrays[name][rows[name][some]] for name in source}
+                example_keys = jax.vmap(functools.partial(keys.fold, key))(index[some])
+                samples = translate(model, params, x, example_keys, target, num_samples).samples
                 flat = model.modality(target).shown(samples.reshape(-1, *samples.shape[2:]))
                 shown = flat.reshape(*samples.shape[:2], *flat.shape[1:])
-                parts.append(measure(source, rows, shown))
-            posterior = evaluate.posterior_name(model, (source,), translating=True)
-            line = {'source': source, 'target': target, 'posterior': posterior}
+                classes = {label: data.labels[label][ids[some]] for label in judges[target]}
+                parts.append(measure(classes, shown))
+            posterior = evaluate.posterior_name(model, source, translating=True)
+            line = {'source': joined(source), 'target': target, 'posterior': posterior}
             for name in parts[0]:
                 values = np.concatenate([part[name] for part in parts])
-                line |= _column(name, values, data.ids[source][inputs[0]], num_samples)
+                line |= _column(name, values, ids, num_samples)
                 if name in real:
-                    line |= _column(
-                        f'{name}_real', real[name], data.ids[target][real_rows], num_samples
-                    )
+                    line |= _column(f'{name}_real', real[name], real_ids, num_samples)
             lines.append(line)
+    return lines + _of_prior(model, params, data, judges, seed, num_examples, batch_size)
+
+
+def _of_prior(model, params, data, judges, seed, num_examples, batch_size) -> list[dict[str, Any]]:
+    """The rows of `quality` of samples of the prior."""
+    rows, index = test_rows(data, model.names, num_examples)
+    names = [name for name in model.names if judges[name]]
+    if len(names) < 2:
+        return []
+    real = {name: data.shown(name, rows[name]) for name in names}
+    prior_key, parts = keys.fold(jax.random.key(seed), keys.PRIOR), []
+    for start in range(0, len(index), batch_size):
+        numbers = np.arange(start, min(start + batch_size, len(index)))
+        sample_keys = jax.vmap(functools.partial(keys.fold, prior_key))(numbers)
+        z = jax.vmap(lambda k: model.prior().sample(keys.fold(k, keys.SAMPLE)))(sample_keys)
+        noise_keys = jax.vmap(lambda k: keys.fold(k, keys.FIGURES))(sample_keys)
+        drawn = pictures(model, params, z, noise_keys, names)
+        parts.append({name: model.modality(name).shown(drawn[name]) for name in names})
+    shown = {name: np.concatenate([part[name] for part in parts]) for name in names}
+    of_samples, of_real = ({n: {label: judge(images[n]) for label, judge in judges[n].items()}
+                            for n in names} for images in (shown, real))  # fmt: skip
+    ids, lines = data.ids[model.names[0]][rows[model.names[0]]], []
+    targets = itertools.combinations(names, 2)
+    for target in dict.fromkeys([*targets, tuple(names)]):
+        line = {'source': 'prior', 'target': joined(target), 'posterior': 'prior'}
+        for label in data.labels:
+            if all(label in judges[name] for name in target):
+                for name, classes, groups in ((label, of_samples, np.arange(len(index))),
+                                              (f'{label}_real', of_real, ids)):  # fmt: skip
+                    every = np.stack([classes[n][label] for n in target])
+                    agree = np.all(every == every[0], axis=0)
+                    line |= _column(name, agree, groups, 1)
+        lines += [line] * (len(line) > 3)
     return lines
 
 
@@ -235,13 +284,13 @@ def _column(name: str, values: np.ndarray, ids: np.ndarray, samples: int) -> dic
 
 
 def _measure(
-    modality: Modality, judges: Mapping[str, Judge], data: DataSet, source: str, rows: np.ndarray,
+    modality: Modality, judges: Mapping[str, Judge], classes: Mapping[str, np.ndarray],
     shown: np.ndarray,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """What `quality` says of [N, S, ...], by column, of each example the mean over S: [N].
 
     Args:
-      source, rows: whose classes are the right ones; nan where a class is not known.
+      classes: label -> the right ones, [N], -1 where one is not known, which gives nan.
     """
     flat = shown.reshape(-1, *shown.shape[2:])
 
@@ -250,9 +299,9 @@ def _measure(
 
     measured = {}
     for label, judge in judges.items():
-        classes = data.labels_of(label, source, rows).astype(int)
-        is_right = mean(judge(flat) == np.repeat(classes, shown.shape[1]))
-        measured[label] = np.where(classes >= 0, is_right, np.nan)
+        right = classes[label].astype(int)
+        is_right = mean(judge(flat) == np.repeat(right, shown.shape[1]))
+        measured[label] = np.where(right >= 0, is_right, np.nan)
     if shown.shape[1] > 1:
         measured['diversity'] = _diversity(shown)
     if modality.is_image:
@@ -266,7 +315,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     names = dict.fromkeys(name for row in rows for name in row if name not in fields)
     return [('from', 'to', 'z of', *names, 'n', 'S')] + [
         (*map(row.get, fields), *(number(row[n], 3) if n in row else '' for n in names),
-         str(row['diversity']['n']), str(row['diversity']['samples']))
+         *(str(next(row[n] for n in names if n in row)[field]) for field in ('n', 'samples')))
         for row in rows
     ]  # fmt: skip
 

@@ -13,7 +13,7 @@ from mmvae.types import InputError, Modality
 NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]{0,49}', re.ASCII)
 # They name other things where modalities are named: in metrics, results and folders.
 RESERVED = ('paired', 'joint', 'prior', 'labels', 'loss')
-RESERVED_LABELS = ('source', 'target', 'diversity', 'sharpness')  # columns beside those of labels
+RESERVED_LABELS = ('source', 'target', 'posterior', 'diversity', 'sharpness')  # other columns
 BLOCK = 2**22  # numbers of a large array that are looked at together, so that none is copied whole
 
 

@@ -202,7 +202,7 @@ def quality(
     config: Config, workdir: Path, data: DataSet, num_samples: int, count: int = 1000,
     out: Path | None = None,
 ) -> None:  # fmt: skip
-    """Writes translation.json, how good the translations of test examples are, and prints it.
+    """Writes translation.json, how good translations and samples of the prior are, and prints it.
 
     Raises:
       InputError: the run is not finished, or of one modality. Nothing has been written then.
@@ -258,21 +258,22 @@ def translate(
         key = keys.fold(jax.random.key(config.eval.seed), keys.FIGURES)
         index = np.arange(len(pixels))
     else:
-        rows, index = translation.test_rows(data, source, count)
-        pixels, is_own = data.arrays[source][rows], config.data.name == 'own'
-        names = data.id_names[data.ids[source][rows]] if is_own else index
+        rows, index = translation.test_rows(data, (source,), count)
+        pixels, is_own = data.arrays[source][rows[source]], config.data.name == 'own'
+        names = data.id_names[data.ids[source][rows[source]]] if is_own else index
         key = keys.evaluation_key(config.eval.seed, 'test')
     with run.at_work(workdir, out):
         _, params, _ = run.restore_best(config, workdir)
         example_keys = jax.vmap(lambda i: keys.fold(key, i))(index)
         posterior = evaluate.posterior_name(model, (source,), translating=True)
         _log.info('translating %d examples, z of the posterior %s', len(pixels), posterior)
-        arguments = pixels, example_keys, source, target, num_samples
+        arguments = {source: pixels}, example_keys, target, num_samples
         translations = translation.translate(model, params, *arguments)
         place.mkdir(parents=True, exist_ok=True)
         modalities = model.modality(source), model.modality(target)
         figures.draw_translation(*modalities, translations, place / 'translations.png')
         arrays = {'names': np.array(names), 'posterior': posterior, **translations._asdict()}
+        arrays['seen'] = translations.seen[source]
         if modalities[1].has_classes:
             arrays['most_likely'] = translations.mean.argmax(-1)
         with metrics.replacing(place / 'translations.npz') as partial:  # last: now it is whole

@@ -153,7 +153,8 @@ def _reading(label: Modality, pairs: Sequence[tuple[Row, Row]]) -> str:
         f'({"calibration error " * (not number)}{error["mean"]:.3f})'
         for number, (accuracy, error) in enumerate(pairs)
     ]
-    return f'The most likely {label.title} is right in {", ".join(parts)}.'
+    by_whom = _by_whom(pairs[0][0])
+    return f'The most likely {label.title}{by_whom} is right in {", ".join(parts)}.'
 
 
 def _overfitting(train: Row, test: Row) -> str:
