@@ -71,11 +71,11 @@ def test_the_calibration_error_is_0_of_shares_that_are_right_and_the_gap_of_othe
     # Too high in one bin and too low in another do not cancel.
     error, _ = calibration_error([0.9, 0.9, 0.5, 0.5], [1, 0, 1, 1])
     assert error == pytest.approx((0.4 + 0.5) / 2)
-    # Nor are they told apart within a bin, which is 1/15 wide.
-    assert calibration_error([0.94, 0.96], [1, 1])[0] == pytest.approx(0.05)
-    # Weights count examples.
-    weighted = calibration_error([0.7, 0.4], [1, 0], [3, 1])[0]
-    assert weighted == pytest.approx(calibration_error([0.7] * 3 + [0.4], [1, 1, 1, 0])[0])
+    # Within a bin, which is 1/15 wide, they do: from 10/15 to 11/15, and not across 10/15.
+    assert calibration_error([0.68, 0.72], [1, 0])[0] == pytest.approx((0.72 - 0.32) / 2)
+    assert calibration_error([0.66, 0.67], [1, 0])[0] == pytest.approx((0.34 + 0.67) / 2)
+    # Weights count examples: of four that are 0.7 sure three are right.
+    assert calibration_error([0.7, 0.7], [1, 0], [3, 1])[0] == pytest.approx(0.05)
 
 
 ALL = ('bound', 'x+y', '', 'x+y'), ('importance-weighted', 'x+y', '', 'mixture of x, y')
