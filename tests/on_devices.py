@@ -106,13 +106,15 @@ def loop_and_evaluator():
     from mmvae.system.checkpoint import open_checkpoints
     from tests import small
 
-    data = small.make_data()
+    # With a random subset of the modalities of each example, and a flow of all posteriors.
+    data = small.make_data(small.THREE)
     config = small.make_config(
-        model__network='dense', train__batch__paired=8, train__batch__unpaired=8,
-        train__num_updates=8, train__updates_per_call=2, train__log_every=2, train__eval_every=4,
-        data__feed='resident',
+        objective__name='mvae', model__posterior='product', model__flow='shared',
+        model__flow_steps=1, model__network='dense', train__batch__paired=8,
+        train__batch__unpaired=0, train__num_updates=8, train__updates_per_call=2,
+        train__log_every=2, train__eval_every=4, data__feed='resident',
     )  # fmt: skip
-    model = MultimodalVAE(data.modalities, config.model)
+    model = MultimodalVAE(data.modalities, config.model, 'product')
     with tempfile.TemporaryDirectory() as name, open_checkpoints(Path(name) / 'c') as checkpoints:
         train.train(config, model, data, Path(name), checkpoints)
         params = checkpoints.restore_latest(train.abstract_state(config, model)).state.evaluated

@@ -56,6 +56,19 @@ def test_every_step_sees_earlier_latents_only_and_all_of_them(posterior):
     assert (np.abs(reversed_order[np.tril_indices(D)]) > 0).all()
 
 
+@pytest.mark.parametrize('steps', [1, 2, 3])
+def test_the_log_volume_of_each_latent_is_its_own(steps):
+    """Where a shared flow scales each latent by a constant, which differs by step and by latent."""
+    flow, u = Flow(steps, 7, shared=True), jnp.linspace(1, 2, D)
+    params = far_from_identity(flow, u[None])
+    constant = jax.tree_util.tree_map_with_path(
+        lambda path, a: a * (path[-1].key == 'scale_bias'), params
+    )
+    z, log_s = flow.apply({'params': constant}, u)
+    np.testing.assert_allclose(z, jnp.exp(log_s) * u, rtol=1e-5)
+    assert np.ptp(log_s) > 0.1
+
+
 def test_the_kl_of_the_parts_is_the_log_ratio(posterior):
     key, p = jax.random.key(5), DiagonalGaussian.standard(D)
     z, parts = posterior.sample_and_kl(key, p)
