@@ -194,7 +194,8 @@ def test_what_the_translator_covers_is_translated_from_though_nothing_trained_it
 
     mean, by_run, by_mode, log_p = expected(params)
     np.testing.assert_array_equal(run.translate(x, to='w', num_samples=1)[:, 0], np.rint(by_run))
-    made = translation.translate(model, params, 255 * images['x'], example_keys, 'x', 'w', 1)
+    data_x = {'x': 255 * images['x']}
+    made = translation.translate(model, params, data_x, example_keys, 'w', 1)
     np.testing.assert_allclose(made.samples[:, 0], by_mode, rtol=1e-4, atol=1e-5)
     # Of one random model, draws of z matter little beside what the posterior's mean does.
     nats = run.log_prob(w, given=x, num_samples=10).bound
