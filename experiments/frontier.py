@@ -4,8 +4,8 @@ python launch.py --mode=sweep --config=experiments/frontier.py --workdir=SWEEP
 python -m experiments.frontier --figure=FILE.png --csv=FILE.csv SWEEP
 
 Every objective with its own posterior, and `joint` and `jmvae` with a product and a flow that all posteriors
-share, on 50, 200, 500 and all 4,000 pairs: 140 runs of equal networks, minibatches and updates. lambda is 1, of
-`joint` 0.3 as well. Two seeds, four at 500 pairs, each with pairs and test digits of its own. Streams of one
+share, `jmvae` with a translator besides, on 50, 200, 500 and all 4,000 pairs: 140 runs of equal networks,
+minibatches and updates. lambda is 1, of `joint` 0.3 as well. Two seeds, four at 500 pairs, each with pairs and test digits of its own. Streams of one
 modality draw from all digits whoever is paired.
 
 The second command reads what the sweep has so far, in nats of the test set: log p(x, y), importance-weighted with
@@ -31,8 +31,8 @@ WAYS = {
     'mopoe': {'objective.name': 'mopoe'},
     'jmvae': {'objective.name': 'jmvae'},
     'jmvae, product, shared flow': {'objective.name': 'jmvae', **_SHARED},
-    'jmvae, alpha 0.5, product, shared flow': {
-        'objective.name': 'jmvae', 'objective.alpha': 0.5, **_SHARED,
+    'jmvae, product, shared flow, translator': {
+        'objective.name': 'jmvae', **_SHARED, 'model.translator': True,
     },
     'telbo': {'objective.name': 'telbo'},
     'mvtcae': {'objective.name': 'mvtcae'},
