@@ -6,7 +6,7 @@ python -m experiments.growth --figure=FILE.png --csv=FILE.csv [--time] SWEEP
 The whole digit; its halves; halves and label; quadrants; quadrants and label. 500 of 4,000 digits are seen
 complete, each of the others in one modality (the whole digit always): an update has a minibatch of the complete and
 of each modality. The joint objective with Gaussian posteriors, networks, minibatches and 3,000 updates as in
-`mnist5k.py`. The textbook form has a network for each of the 2^M - 1 subsets of M modalities (`separate`), which is
+`mnist5k_joint.py`. The textbook form has a network for each of the 2^M - 1 subsets of M modalities (`separate`), which is
 counted for all M and trained up to M = 3, there with the subsets that these streams see. A translator, r(z | x_S) for
 any subset S, stands beside the product.
 
@@ -24,7 +24,7 @@ from statistics import fmean
 import jax
 from absl import flags
 
-from experiments import mnist5k, study
+from experiments import mnist5k_joint, study
 from mmvae import data as data_sets
 from mmvae import train as training
 from mmvae.analysis import curves
@@ -55,7 +55,7 @@ NUMBERS = ('joint_bound', 'translation', 'seconds', 'load')
 
 
 def get_config():
-    config = mnist5k.get_config()
+    config = mnist5k_joint.get_config()
     config.experiment = 'growth'
     config.model.flow_steps = 0
     config.eval.figures = False

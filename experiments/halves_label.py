@@ -7,11 +7,11 @@ python launch.py --config=experiments/halves_label.py
 
 from ml_collections import config_dict
 
-from experiments import mnist5k
+from experiments import mnist5k_joint
 
 
 def get_config():
-    config = mnist5k.get_config()
+    config = mnist5k_joint.get_config()
     config.experiment = 'halves_label'
     config.data.with_label = True
     config.data.num_pairs = config_dict.placeholder(int)  # `observed` says it

@@ -2,9 +2,17 @@
 
 python launch.py
 
-4,000 digits to train, 500 of them seen whole and the others as a top or a bottom only; 500 to validate; 500 to
-test. Fully connected networks, a flow of two steps in each posterior, and the average of the parameters: what
-reaches most in 90 seconds of two cores. `mnist5k_conv.py` has the thesis's networks.
+4,000 digits to train, 500 of them seen whole and each half of every digit by itself; 500 to validate; 500 to test.
+What serves the joint bound and translation at once in a minute of two cores, in fully connected networks: a product
+of experts as posterior, which the pairs cannot overfit; one flow of four steps that all posteriors share; jmvae's
+alpha of 0.15, which draws q(z given x) towards the joint posterior; a translator; and the average of the
+parameters. Test set, mean over `seed` 0 to 3, K = 100, in nats:
+
+  joint bound -107.4, NLL of y from x 69.8, of x from y 61.8
+
+where the thesis's joint objective, `mnist5k_joint.py`, has -109.0 and one seed's 71.4 of y from x. Without
+`data.unpaired=all`, alpha 0.1: -107.4, 70.2 and 62.3. With 256 units the joint bound gains a nat, -106.5, and y
+from x loses two, 71.1: the translator learns from 500 pairs, whose features larger networks overfit.
 
 python launch.py --mode=sweep
 
@@ -18,9 +26,15 @@ from experiments.mnist5k_sweep import sweep as sweep
 def get_config():
     config = base.get_config()
     config.experiment = 'mnist5k'
+    config.data.unpaired = 'all'
     config.model.network = 'dense'
-    config.model.flow_steps = 2
-    config.objective.joint_weight = 0.5
-    config.optimizer.averaging = 0.995
+    config.model.posterior = 'product'
+    config.model.flow = 'shared'
+    config.model.flow_steps = 4
+    config.model.translator = True
+    config.objective.name = 'jmvae'
+    config.objective.alpha = 0.15
+    config.objective.joint_weight = 1.0
+    config.optimizer.averaging = 0.997
     config.train.num_updates = 3000
     return config

@@ -6,11 +6,11 @@ x is the top left, y the top right, v the bottom left, w the bottom right; of th
 each is seen in one of them.
 """
 
-from experiments import mnist5k
+from experiments import mnist5k_joint
 
 
 def get_config():
-    config = mnist5k.get_config()
+    config = mnist5k_joint.get_config()
     config.experiment = 'quadrants'
     config.data.view = 'quadrants'
     return config

@@ -11,10 +11,12 @@ if 'PYTEST_XDIST_WORKER' not in os.environ:
     os.environ['JAX_COMPILATION_CACHE_DIR'] = _cache.name
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
-# LLVM's optimisations would take 40% of the suite's time, and MLIR's of fusions another tenth.
-# Those marked `bits` have them, test_bits.
+# LLVM's optimisations would take 40% of the suite's time, MLIR's of fusions another tenth, and
+# the division of each program into 32 parts a seventh. Those marked `bits` have them, test_bits.
 os.environ.setdefault(
-    'XLA_FLAGS', '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
+    'XLA_FLAGS',
+    '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false '
+    '--xla_cpu_parallel_codegen_split_count=1',
 )
 
 # Tracing makes many objects and few cycles: looking for those took a tenth of its time.

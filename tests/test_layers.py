@@ -79,18 +79,24 @@ def test_a_layer_is_set_at_its_first_call_only():
 
 @pytest.mark.parametrize(
     ('network', 'posterior'),
-    [('conv', 'merged'), ('dense', 'separate'), ('autoregressive', 'merged'), ('dense', 'mixture')],
+    [('autoregressive', 'merged'), ('dense', 'separate')],
 )
 def test_every_layer_of_the_model_starts_with_mean_0_and_variance_1(network, posterior):
     config = dataclasses.replace(small.MODEL, network=network, masked_blocks=1)
     model, params, x = small.make_model(small.BINARY, config, posterior)
     _, sample_key = jax.random.split(jax.random.key(0))  # as init_params splits it
-    _, state = model.apply(
-        {'params': params}, x, sample_key, method='initialise',
-        capture_intermediates=lambda module, method: (
-            isinstance(module, (Dense, Conv, ConvTranspose, MaskedConv)) and method == '__call__'
-        ),
-    )  # fmt: skip
+
+    @jax.jit
+    def initialise(params, x):
+        return model.apply(
+            {'params': params}, x, sample_key, method='initialise',
+            capture_intermediates=lambda module, method: (
+                isinstance(module, (Dense, Conv, ConvTranspose, MaskedConv))
+                and method == '__call__'
+            ),
+        )  # fmt: skip
+
+    _, state = initialise(params, x)
     calls = jax.tree.leaves(state['intermediates'], is_leaf=lambda node: isinstance(node, tuple))
     outputs = [first for first, *_ in calls]
     assert len(outputs) == sum('direction' in str(p) for p, _ in jax.tree.leaves_with_path(params))
