@@ -53,6 +53,18 @@ def test_the_curve_of_pairs_is_that_of_its_file():
     assert len(rows) == len(set(runs))
 
 
+def test_the_frontier_is_of_the_runs_of_its_file():
+    points = []
+    frontier = load_module('frontier')
+    frontier.sweep(points.append)
+    rows = read_csv('frontier.csv')
+    for row in rows:
+        pairs, seed = int(row['num_pairs']), int(row['seed'])
+        varied = {'data.num_pairs': pairs, 'data.seed': seed, 'seed': seed}
+        points.remove({**frontier.WAYS[row['way']], **varied})  # raises where it is not there
+    assert not points
+
+
 CONFIGS = [
     path.stem for path in sorted(FOLDER.glob('*.py')) if 'def get_config' in path.read_text()
 ]
