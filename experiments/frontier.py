@@ -5,8 +5,8 @@ python -m experiments.frontier --figure=FILE.png --csv=FILE.csv SWEEP
 
 Every objective with its own posterior, and `joint` and `jmvae` with a product and a flow that all posteriors
 share, `jmvae` with a translator besides, on 50, 200, 500 and all 4,000 pairs: 140 runs of equal networks,
-minibatches and updates. lambda is 1, of `joint` 0.3 as well. Two seeds, four at 500 pairs, each with pairs and test digits of its own. Streams of one
-modality draw from all digits whoever is paired.
+minibatches and updates. lambda is 1, of `joint` 0.3 as well. Two seeds, four at 500 pairs, each with pairs and
+test digits of its own. Streams of one modality draw from all digits whoever is paired.
 
 The second command reads what the sweep has so far, in nats of the test set: log p(x, y), importance-weighted with
 K = 100, the joint bound of the same model, and the NLL of translating either half into the other. It writes a row

@@ -6,9 +6,9 @@ python -m experiments.growth --figure=FILE.png --csv=FILE.csv [--time] SWEEP
 The whole digit; its halves; halves and label; quadrants; quadrants and label. 500 of 4,000 digits are seen
 complete, each of the others in one modality (the whole digit always): an update has a minibatch of the complete and
 of each modality. The joint objective with Gaussian posteriors, networks, minibatches and 3,000 updates as in
-`mnist5k_joint.py`. The textbook form has a network for each of the 2^M - 1 subsets of M modalities (`separate`), which is
-counted for all M and trained up to M = 3, there with the subsets that these streams see. A translator, r(z | x_S) for
-any subset S, stands beside the product.
+`mnist5k_joint.py`. The textbook form has a network for each of the 2^M - 1 subsets of M modalities (`separate`),
+which is counted for all M and trained up to M = 3, there with the subsets that these streams see. A translator,
+r(z | x_S) for any subset S, stands beside the product.
 
 The second command reads what the sweep has so far. `networks` and `parameters` are of the inference networks, of
 all subsets; `joint_bound` is in nats of the test set, and `translation` the NLL of the digit in parts, each given

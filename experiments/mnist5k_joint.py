@@ -2,8 +2,8 @@
 
 python launch.py --config=experiments/mnist5k_joint.py
 
-The digits, networks and updates of `mnist5k.py`; lambda 0.5, a flow of two steps in each posterior, and of the digits that
-are not paired each seen in one half. `mnist5k_conv.py` has the thesis's networks.
+The digits, networks and updates of `mnist5k.py`; lambda 0.5, a flow of two steps in each posterior, and each digit
+that is not paired seen in one half alone. `mnist5k_conv.py` has the thesis's networks.
 """
 
 from experiments import base

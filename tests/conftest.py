@@ -12,7 +12,7 @@ if 'PYTEST_XDIST_WORKER' not in os.environ:
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 # LLVM's optimisations would take 40% of the suite's time, MLIR's of fusions another tenth, and
-# the division of each program into 32 parts a seventh. Those marked `bits` have them, test_bits.
+# the division of each program into 32 parts up to a seventh. Those marked `bits` have them, test_bits.
 os.environ.setdefault(
     'XLA_FLAGS',
     '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false '

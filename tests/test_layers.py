@@ -79,7 +79,7 @@ def test_a_layer_is_set_at_its_first_call_only():
 
 @pytest.mark.parametrize(
     ('network', 'posterior'),
-    [('autoregressive', 'merged'), ('dense', 'separate')],
+    [('conv', 'merged'), ('dense', 'separate'), ('autoregressive', 'merged'), ('dense', 'mixture')],
 )
 def test_every_layer_of_the_model_starts_with_mean_0_and_variance_1(network, posterior):
     config = dataclasses.replace(small.MODEL, network=network, masked_blocks=1)
