@@ -18,6 +18,7 @@ def get_config():
     config.model.latent_dim = 200
     config.model.hidden = 450
     config.model.feature_maps = 64
+    config.optimizer.averaging = 0.999
     config.train.batch.unpaired = 64
     config.train.num_updates = 100000
     config.train.eval_every = 2000

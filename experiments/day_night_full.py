@@ -29,7 +29,8 @@ def get_config():
     config.model.strides = (2, 2, 1, 2, 2, 1)
     config.objective.joint_weight = 0.3
     config.train.num_updates = 100000
-    config.train.eval_every = 1000
+    config.train.eval_every = 50
+    config.train.log_every = 25
     config.train.patience = 20
     config.eval.batch_size = 20
     config.eval.train_examples = 200
