@@ -16,4 +16,5 @@ def get_config():
     config.model.masked_blocks = 4
     config.model.masked_size = 5
     config.model.masked_gates = True
+    config.train.num_updates = 30700
     return config

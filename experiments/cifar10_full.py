@@ -20,7 +20,7 @@ def get_config():
     config.model.feature_maps = 64
     config.optimizer.averaging = 0.999
     config.train.batch.unpaired = 64
-    config.train.num_updates = 100000
+    config.train.num_updates = 63000
     config.train.eval_every = 2000
     config.train.log_every = 100
     config.train.patience = 10
