@@ -23,9 +23,10 @@ from tests import small
 ROOT = Path(__file__).parent.parent
 TINY = [
     '--config.model.network=dense', '--config.model.hidden=6', '--config.model.latent_dim=3',
-    '--config.data.limit=40', '--config.data.num_pairs=10', '--config.train.num_updates=4',
-    '--config.train.eval_every=2', '--config.train.log_every=2', '--config.train.batch.paired=8',
-    '--config.train.batch.unpaired=8', '--config.eval.iw_samples=4', '--config.eval.iw_chunk=4',
+    '--config.model.flow_steps=1', '--config.data.limit=40', '--config.data.num_pairs=10',
+    '--config.train.num_updates=4', '--config.train.eval_every=2', '--config.train.log_every=2',
+    '--config.train.batch.paired=8', '--config.train.batch.unpaired=8',
+    '--config.eval.iw_samples=4', '--config.eval.iw_chunk=4',
 ]  # fmt: skip
 
 

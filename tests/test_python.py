@@ -123,7 +123,8 @@ def test_the_readmes_objective_is_trained_kept_and_loaded(tmp_path, monkeypatch,
     Path('mine.py').write_text(text)
     fields = {
         'objective.file': 'mine.py', 'objective.name': 'reverse', 'objective.alpha': 0.5,
-        'model.hidden': 4, 'model.latent_dim': 2, 'train.num_updates': 2, 'eval.iw_samples': 2,
+        'model.hidden': 4, 'model.latent_dim': 2, 'model.flow_steps': 1, 'train.num_updates': 2,
+        'eval.iw_samples': 2,
     }  # fmt: skip
     rng = np.random.default_rng(0)
     data = mmvae.Data({name: mmvae.Image(rng.random((40, 2, 2)) > 0.5) for name in 'xy'})

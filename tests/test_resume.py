@@ -16,10 +16,11 @@ from mmvae.system import metrics
 ROOT = Path(__file__).parent.parent
 FLAGS = [
     '--config.model.network=dense', '--config.model.hidden=6', '--config.model.latent_dim=3',
-    '--config.data.feed=resident', '--config.data.limit=40', '--config.data.num_pairs=10',
-    '--config.train.num_updates=96', '--config.train.eval_every=16', '--config.train.log_every=6',
-    '--config.train.batch.paired=8', '--config.train.batch.unpaired=8',
-    '--config.eval.iw_samples=4', '--config.eval.iw_chunk=4', '--config.eval.figures=False',
+    '--config.model.flow_steps=1', '--config.data.feed=resident', '--config.data.limit=40',
+    '--config.data.num_pairs=10', '--config.train.num_updates=96', '--config.train.eval_every=16',
+    '--config.train.log_every=6', '--config.train.batch.paired=8',
+    '--config.train.batch.unpaired=8', '--config.eval.iw_samples=4', '--config.eval.iw_chunk=4',
+    '--config.eval.figures=False',
 ]  # fmt: skip
 
 
