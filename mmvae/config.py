@@ -137,7 +137,6 @@ class ModelConfig:
     flow: str = word(default='each')  # a flow in each posterior, or 'shared': one that all have
     flow_steps: int = whole(0, 100, default=0)  # of a flow; 0: Gaussian
     translator: bool = flag(default=False)  # r(z | x_S), see `mmvae.objectives.translator`
-    translator_samples: int = whole(0, 1000, default=0)  # K there; 0: r covers the posterior alone
     last_layer: str = word(default='block')  # of the conv decoder
 
 

@@ -477,15 +477,13 @@ def stream_terms(
     return objective.terms(example) if len(x) > 1 else objective.alone(example)
 
 
-def translator(model, x: Observed, key: Key, num_samples: int = 0) -> Array:
-    """-log r(z | x_S) - log 1/K sum_k p(x_R | z_k), z ~ q_A, z_k ~ r, in nats.
+def translator(model, x: Observed, key: Key) -> Array:
+    """-log r(z | x_S), z ~ q_A, for the translator r and S a random part of A, in nats.
 
-    For the translator r, S a random part of A and R the rest of it. The mean of the first term is
-    KL(q_A || r_S) and a constant: r learns to cover every z that A makes likely, whatever R is. The
-    second is a bound on what a translation is measured by, of K = `num_samples`; 0 leaves it out.
-    S has at least one modality and lacks at least one; each size is equally
-    likely. Nothing but r gets a gradient. Under one flow z = f(u) the first term is of u, which r is a
-    Gaussian of; r of z itself, if each posterior has a flow.
+    The mean is KL(q_A || r_S) and a constant: r learns to cover every z that A makes likely, whatever
+    the rest of A is. S has at least one modality and lacks at least one; each size is equally
+    likely. Nothing but r gets a gradient. Under one flow z = f(u) it is of u, which r is a Gaussian
+    of; r of z itself, if each posterior has a flow.
     """
     z_key, size_key, order_key = jax.random.split(key, 3)
     q = jax.lax.stop_gradient(model.posteriors(x)(tuple(x)))
@@ -494,21 +492,7 @@ def translator(model, x: Observed, key: Key, num_samples: int = 0) -> Array:
     size = jax.random.randint(size_key, (), 1, len(x))
     places = jax.random.permutation(order_key, len(x))
     is_seen = {name: places[i] < size for i, name in enumerate(x)}
-    r = model.translator_base(x, is_seen)
-    covering = -r.log_prob(z)
-    if not num_samples:
-        return covering
-    through_flow = model.through_flow(r)
-    if isinstance(through_flow, FlowPosterior):
-        through_flow = through_flow.replace(params=jax.lax.stop_gradient(through_flow.params))
-    rest = _OfSubset(model.with_fixed_decoders(), {name: ~is_seen[name] for name in x})
-
-    def log_p(k):
-        z_k = through_flow.sample(keys.fold(key, k))
-        return sum(rest.log_likelihoods(z_k, x).values())
-
-    log_mean = jax.nn.logsumexp(jax.vmap(log_p)(jnp.arange(num_samples))) - jnp.log(num_samples)
-    return covering - log_mean
+    return -model.translator_base(x, is_seen).log_prob(z)
 
 
 def loss(

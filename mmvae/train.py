@@ -131,8 +131,7 @@ def make_update(
         if not (model.config.translator and len(x) > 1):
             return weighted, None
         translator, its_key = nn.apply(objectives.translator, model), keys.fold(key, keys.TRANSLATE)
-        samples = model.config.translator_samples
-        return weighted, translator({'params': params}, x, its_key, samples)
+        return weighted, translator({'params': params}, x, its_key)
 
     def loss(params, batches, step, hyper):
         streams, weights, translators = {}, {}, {}
