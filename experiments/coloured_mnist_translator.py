@@ -20,6 +20,5 @@ def get_config():
     config.model.translator = True
     config.objective.name = 'jmvae'
     config.objective.alpha = 0.15
-    config.objective.joint_weight = 1.0
     config.train.num_updates = 8000
     return config
