@@ -154,6 +154,9 @@ class ObjectiveConfig:
     gamma: float = real(default=1.0)
     a: float | None = real(may_be_open=True, default=None)  # left open, by objective
     num_subsets: int = whole(0, 100, default=1)  # k of mvae
+    # How the translator learns, see `mmvae.objectives.translator`: its K, and from which update on.
+    translator_samples: int = whole(0, 1000, default=0)
+    translator_from: int = whole(default=0)
     kl_warmup: int = whole(default=0)  # updates in which the weight of the KL rises from 0 to 1
     # A Python file that registers an objective of one's own, whose text a run keeps.
     file: str = checked(

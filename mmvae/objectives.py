@@ -457,6 +457,12 @@ def check_model(config: ObjectiveConfig, model: ModelConfig, names: Sequence[str
             '0 where the objective, a mixture or importance weighting leaves no KL to the prior by '
             'latent',
         )  # fmt: skip
+    for field in ('translator_samples', 'translator_from'):
+        value = getattr(config, field)
+        require(
+            model.translator or not value, f'objective.{field}', value,
+            '0 without model.translator=True',
+        )  # fmt: skip
     if config.a is not None:
         least = 'above 0' if config.name == 'mmvm' else 'at least 0'
         require(
@@ -477,22 +483,38 @@ def stream_terms(
     return objective.terms(example) if len(x) > 1 else objective.alone(example)
 
 
-def translator(model, x: Observed, key: Key) -> Array:
-    """-log r(z | x_S), z ~ q_A, for the translator r and S a random part of A, in nats.
+def translator(model, x: Observed, key: Key, num_samples: int = 0) -> Array:
+    """What the translator r minimises for one example, in nats; S is a random part of A, R the rest.
 
-    The mean is KL(q_A || r_S) and a constant: r learns to cover every z that A makes likely, whatever
-    the rest of A is. S has at least one modality and lacks at least one; each size is equally
-    likely. Nothing but r gets a gradient. Under one flow z = f(u) it is of u, which r is a Gaussian
-    of; r of z itself, if each posterior has a flow.
+      K = 0:  -log r(z | x_S), z ~ q_A
+      K > 0:  -log 1/K sum_k p(x_R | z_k), z_k ~ r(z | x_S)
+
+    The mean of the first is KL(q_A || r_S) and a constant: r learns to cover every z that A makes
+    likely, whatever R is. The second, of K = `num_samples`, is a bound on -log p(x_R | x_S) under r,
+    what a translation is measured by: r learns sooner what serves it, and overfits few pairs sooner.
+
+    S has at least one modality and lacks at least one; each size is equally likely. Nothing but r
+    gets a gradient. Under one flow z = f(u) r is a Gaussian of u, and so is the first; of z itself,
+    if each posterior has a flow.
     """
     z_key, size_key, order_key = jax.random.split(key, 3)
-    q = jax.lax.stop_gradient(model.posteriors(x)(tuple(x)))
-    is_of_u = isinstance(q, FlowPosterior) and q.flow.shared
-    z = (q.base if is_of_u else q).sample(z_key)
     size = jax.random.randint(size_key, (), 1, len(x))
     places = jax.random.permutation(order_key, len(x))
     is_seen = {name: places[i] < size for i, name in enumerate(x)}
-    return -model.translator_base(x, is_seen).log_prob(z)
+    r = model.translator_base(x, is_seen)
+    if not num_samples:
+        q = jax.lax.stop_gradient(model.posteriors(x)(tuple(x)))
+        is_of_u = isinstance(q, FlowPosterior) and q.flow.shared
+        return -r.log_prob((q.base if is_of_u else q).sample(z_key))
+    r = model.through_flow(r)
+    if isinstance(r, FlowPosterior):
+        r = r.replace(params=jax.lax.stop_gradient(r.params))
+    rest = _OfSubset(model.with_fixed_decoders(), {name: ~is_seen[name] for name in x})
+
+    def log_p(k):
+        return sum(rest.log_likelihoods(r.sample(keys.fold(z_key, k)), x).values())
+
+    return jnp.log(num_samples) - jax.nn.logsumexp(jax.vmap(log_p)(jnp.arange(num_samples)))
 
 
 def loss(

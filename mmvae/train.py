@@ -119,11 +119,11 @@ def make_update(
 
     The metrics are means over the global minibatch, in nats: `loss`, what is minimised,
     and for each stream its plain bound, free of lambda and psi, that bound's KL and, where there is
-    one, what the translator minimises.
+    one, what the translator minimises, 0 until it begins.
     """
     piece = parallel.convolution_piece() if model.is_convolutional else None
 
-    def example_terms(params, parameters, pixels, key):
+    def example_terms(params, parameters, step, pixels, key):
         x = observe(model.modalities, pixels, key)
         sample_key = keys.fold(key, keys.SAMPLE)
         terms = nn.apply(objectives.stream_terms, model)
@@ -131,7 +131,11 @@ def make_update(
         if not (model.config.translator and len(x) > 1):
             return weighted, None
         translator, its_key = nn.apply(objectives.translator, model), keys.fold(key, keys.TRANSLATE)
-        return weighted, translator({'params': params}, x, its_key)
+        learn = lambda: translator({'params': params}, x, its_key, config.translator_samples)  # noqa: E731
+        if not config.translator_from:
+            return weighted, learn()
+        has_begun = step >= config.translator_from
+        return weighted, jax.lax.cond(has_begun, learn, lambda: jnp.float32(0))
 
     def loss(params, batches, step, hyper):
         streams, weights, translators = {}, {}, {}
@@ -141,7 +145,7 @@ def make_update(
             key = keys.fold(hyper.key, keys.TRAIN, step, stream_numbers[name])
             example_keys = jax.vmap(lambda i, key=key: keys.fold(key, i))(places)
             mapped = parallel.map_minibatch(
-                functools.partial(example_terms, params, hyper.parameters), piece
+                functools.partial(example_terms, params, hyper.parameters, step), piece
             )
             terms = mapped(pixels, example_keys)
             # Over all devices, before the free bits: they are of the mean KL.

@@ -1,6 +1,7 @@
 """The translator r(z | x_S): what it converges to, whom it trains, and which numbers are its own."""
 
 import dataclasses
+import functools
 
 import flax.linen as nn
 import jax
@@ -104,7 +105,8 @@ def test_each_size_of_subset_is_as_likely_and_none_is_empty_or_all():
     np.testing.assert_allclose(counts / 6000, np.full(6, 1 / 6), atol=0.02)
 
 
-def test_the_translators_loss_trains_the_translator_alone():
+@pytest.mark.parametrize('num_samples', [0, 2])
+def test_the_translators_loss_trains_the_translator_alone(num_samples):
     """Where z is drawn from a mixture and through a flow that all posteriors share."""
     config = dataclasses.replace(DENSE, flow_steps=1, flow='shared')
     model, params, x = small.make_model(config=config, posterior='mixture')
@@ -112,7 +114,9 @@ def test_the_translators_loss_trains_the_translator_alone():
 
     @jax.jit
     def gradient_and_r(params):
-        loss = lambda p: objectives.translator(model.bind({'params': p}), one, jax.random.key(0))  # noqa: E731
+        loss = lambda p: objectives.translator(  # noqa: E731
+            model.bind({'params': p}), one, jax.random.key(0), num_samples
+        )
         r = model.apply({'params': params}, {'x': one['x']}, translating=True, method='encode')
         return jax.grad(loss)(params), r, base(model, params, {'x': one['x']})
 
@@ -120,6 +124,44 @@ def test_the_translators_loss_trains_the_translator_alone():
     assert {name for name, part in gradient.items() if norm(part) > 0} == {'translator'}
     assert isinstance(r, FlowPosterior)
     np.testing.assert_array_equal(r.base.mean, of_u.mean)
+
+
+def test_its_samples_bound_what_a_translation_is_measured_by():
+    """E log 1/K sum_k p(x_R | z_k) rises with K to log E p(x_R | z), z ~ r, here known.
+
+    p(y | z) is Bernoulli with logit z and r standard normal: E p = 1/2. Of x, which S has, nothing is added.
+    """
+
+    class Known:
+        def translator_base(self, x, is_seen):
+            self.is_seen = is_seen
+            return DiagonalGaussian.standard(1)
+
+        def with_fixed_decoders(self):
+            return self
+
+        def through_flow(self, r):
+            return r
+
+        def log_likelihoods(self, z, x):
+            return {'x': jnp.float32(-1e3), 'y': jax.nn.log_sigmoid(z[0])}
+
+    @functools.partial(jax.vmap, in_axes=(0, None))
+    def log_mean(key, num_samples):
+        model, x = Known(), dict.fromkeys('xy')
+        return -objectives.translator(model, x, key, num_samples), model.is_seen['x']
+
+    example_keys = jax.random.split(jax.random.key(0), 4000)
+    means = []
+    for num_samples in (1, 4, 64):
+        values, x_is_seen = log_mean(example_keys, num_samples)
+        of_y = np.asarray(values)[np.asarray(x_is_seen)]
+        assert (np.asarray(values)[~np.asarray(x_is_seen)] == -1e3).all()
+        means.append(of_y.mean())
+    z = np.random.default_rng(0).normal(size=100_000)
+    np.testing.assert_allclose(means[0], -np.log1p(np.exp(-z)).mean(), atol=0.03)
+    assert means[0] < means[1] < means[2] < np.log(0.5)
+    np.testing.assert_allclose(means[2], np.log(0.5), atol=0.01)
 
 
 def test_it_is_trained_beside_the_rest_and_no_lambda_changes_it():
@@ -134,6 +176,23 @@ def test_it_is_trained_beside_the_rest_and_no_lambda_changes_it():
     assert min(jax.tree.leaves(changed)) > 0
     jax.tree.map(np.testing.assert_array_equal, learnt, less.params['translator'])
     assert norm(jax.tree.map(np.subtract, more.params['merge'], start['merge'])) > 0
+
+
+def test_it_learns_from_the_update_on_that_is_asked_for_and_the_rest_as_ever():
+    model = {'model__network': 'dense', 'model__translator': True}
+    late = Harness(**model, objective__translator_from=1, objective__translator_samples=2)
+    start = late.initial.params['translator']
+    (one, logged), (two, _) = (late.run(count) for count in (1, 2))
+    assert logged['paired_translator'] == 0
+    jax.tree.map(np.testing.assert_array_equal, one.params['translator'], start)
+    changed = jax.tree.map(lambda a, b: norm(a - b), two.params['translator'], start)
+    assert min(jax.tree.leaves(changed)) > 0
+    expected, _ = Harness(**model).run(2)
+    for name in two.params.keys() - {'translator'}:
+        jax.tree.map(
+            functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-7),
+            two.params[name], expected.params[name],
+        )  # fmt: skip
 
 
 def test_of_the_numbers_translations_alone_are_the_translators():
@@ -216,3 +275,17 @@ def test_a_translator_that_nothing_would_train_is_refused(fields):
     ):
         folder.check_data(small.make_config(model__translator=True, **fields), data)
     folder.check_data(small.make_config(**fields), data)
+
+
+@pytest.mark.parametrize(
+    ('fields', 'message'),
+    [
+        ({'objective__translator_samples': 4}, 'samples: 4 given; allowed: 0 without model.translator=True'),
+        ({'objective__translator_from': 4}, 'from: 4 given; allowed: 0 without model.translator=True'),
+        ({'model__translator': True, 'objective__translator_from': 100}, 'from: 100 given; allowed: at most 99'),
+    ],
+)  # fmt: skip
+def test_what_says_how_a_translator_learns_is_refused_where_none_would(fields, message):
+    config = small.make_config(train__num_updates=100, **fields)
+    with pytest.raises(InputError, match=f'objective.translator_{message}'):
+        folder.check_data(config, small.make_data())

@@ -189,7 +189,7 @@ class MultimodalVAE(nn.Module):
                 base = expert(names[0])
             else:
                 base = combine(form, {n: expert(n) for n in names})
-            return self._through_flow(base)
+            return self.through_flow(base)
 
         return q
 
@@ -203,7 +203,7 @@ class MultimodalVAE(nn.Module):
         def r(names: tuple[str, ...]) -> Posterior:
             if not self.has_translator(names):
                 return q(names)
-            return self._through_flow(self.translator_base({n: x[n] for n in names}))
+            return self.through_flow(self.translator_base({n: x[n] for n in names}))
 
         return r
 
@@ -217,7 +217,7 @@ class MultimodalVAE(nn.Module):
         h = {n: jax.lax.stop_gradient(self.encoders[n](x[n])) for n in x}
         return self.translator(h, is_seen)
 
-    def _through_flow(self, base: Posterior) -> Posterior:
+    def through_flow(self, base: Posterior) -> Posterior:
         """The posterior of z = f(u), where the model has one flow f and u is of `base`."""
         if not (self.config.flow_steps and self.config.flow == 'shared'):
             return base

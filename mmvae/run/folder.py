@@ -239,6 +239,11 @@ def check_data(
         'False where no examples of several modalities are learnt from (it takes some, with a batch '
         'size and a lambda above 0)',
     )  # fmt: skip
+    last = config.train.num_updates - 1
+    require(
+        config.objective.translator_from <= max(last, 0), 'objective.translator_from',
+        config.objective.translator_from, f'at most {last}, the last of train.num_updates',
+    )  # fmt: skip
     if will_train:
         FEEDS[config.data.feed](data, streams, parallel.device_count())  # refuses what does not fit
     if not has_begun:
