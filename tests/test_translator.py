@@ -10,8 +10,10 @@ import numpy as np
 import optax
 import pytest
 
+from experiments import base as base_experiment
 from mmvae import evaluate, keys, objectives
 from mmvae.analysis import translation
+from mmvae.config import override
 from mmvae.model.distributions import DiagonalGaussian
 from mmvae.model.posteriors import FlowPosterior, MergedPosterior
 from mmvae.quantities import Quantity
@@ -280,12 +282,13 @@ def test_a_translator_that_nothing_would_train_is_refused(fields):
 @pytest.mark.parametrize(
     ('fields', 'message'),
     [
-        ({'objective__translator_samples': 4}, 'samples: 4 given; allowed: 0 without model.translator=True'),
-        ({'objective__translator_from': 4}, 'from: 4 given; allowed: 0 without model.translator=True'),
-        ({'model__translator': True, 'objective__translator_from': 100}, 'from: 100 given; allowed: at most 99'),
+        ({'samples': 4}, 'samples: 4 given; allowed: 0 without model.translator=True'),
+        ({'from': 4}, 'from: 4 given; allowed: 0 without model.translator=True'),
+        ({'from': 100}, 'from: 100 given; allowed: below the 100 of train.num_updates'),
     ],
-)  # fmt: skip
+)
 def test_what_says_how_a_translator_learns_is_refused_where_none_would(fields, message):
-    config = small.make_config(train__num_updates=100, **fields)
+    fields = {f'objective.translator_{name}': value for name, value in fields.items()}
+    tree = override(base_experiment.get_config().to_dict(), {**fields, 'train.num_updates': 100})
     with pytest.raises(InputError, match=f'objective.translator_{message}'):
-        folder.check_data(config, small.make_data())
+        folder.resolve(tree)

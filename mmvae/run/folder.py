@@ -58,6 +58,11 @@ def resolve(tree: Mapping[str, Any]) -> Config:
     """
     config = parse(tree)
     data, objective = data_sets.check(config.data), objectives.check(config.objective)
+    updates = config.train.num_updates
+    require(
+        objective.translator_from < max(updates, 1), 'objective.translator_from',
+        objective.translator_from, f'below the {updates} of train.num_updates',
+    )  # fmt: skip
     config = dataclasses.replace(config, data=data, objective=objective)
     if (modalities := data_sets.modalities(data)) is not None:
         _check_modalities(config, modalities)
@@ -238,11 +243,6 @@ def check_data(
         has_pairs or not config.model.translator, 'model.translator', True,
         'False where no examples of several modalities are learnt from (it takes some, with a batch '
         'size and a lambda above 0)',
-    )  # fmt: skip
-    last = config.train.num_updates - 1
-    require(
-        config.objective.translator_from <= max(last, 0), 'objective.translator_from',
-        config.objective.translator_from, f'at most {last}, the last of train.num_updates',
     )  # fmt: skip
     if will_train:
         FEEDS[config.data.feed](data, streams, parallel.device_count())  # refuses what does not fit
