@@ -127,7 +127,7 @@ def _pair_panels(model, params, seen, key) -> list[Panel]:
     for source, target in (names, names[::-1]):
         (column,) = reconstructions(model, params, few, (source,), key, 1)
         draw = _drawn(model, (source,), 1)
-        pairs[f'{source}, and {target} given {source}:\nthe {kind} of {draw}'] = _columns(
+        pairs[f'{source}, and {target} given {source}:\n{kind} of {draw}'] = _columns(
             {source: shown[source], target: column[target]}, 2
         )
     drawn = _shown(model.modalities, prior_samples(model, params, key, 20))
@@ -161,7 +161,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def _drawn(model: MultimodalVAE, source: Sequence[str], count: int) -> str:
     """'6 draws of z', and whose, if it is the translator."""
-    draws = 'a draw of z' if count == 1 else f'{count} draws of z'
+    draws = 'a draw' if count == 1 else f'{count} draws of z'
     return f'{draws} by the translator' if model.has_translator(source) else draws
 
 
