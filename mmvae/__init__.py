@@ -6,9 +6,9 @@ From Python: `mmvae.load(workdir)` gives the model of a run, whose `encode`, `tr
 
 Where to begin reading:
 
-1. launch.py          reads the flags and the config file, an experiment of experiments/ that changes
-                      what experiments/base.py has (the fields and their values); then calls the
-                      function of `--mode`
+1. launch.py          reads the flags and the config file, by default experiments/mnist5k.py, which
+                      changes values that stand on the fields of config.py; then calls the function
+                      of `--mode`
 2. types.py, keys.py  the letters of shapes and `Modality`; where random numbers come from
 3. config.py          the nested config becomes a frozen `Config`, whose fields carry their checks
 4. model/vae.py       q(z | x) and p(x | z) of any modalities, from the networks beside it;
@@ -21,17 +21,20 @@ Where to begin reading:
 8. run/               `folder`, the folder of a run; `measure`, what each mode does with it
 
 One way through all of it, in the order of the calls: from `--config.objective.free_bits=0.1`, which is
-psi of equation (4.16), to `jax.grad`.
+psi of equation (4.16), to `jax.grad`. To follow one field, begin here and open these functions alone.
 
-  launch.parse_flags              ml_collections sets the field of the experiment's nested config
+  launch.parse_flags              ml_collections reads the experiment's file and sets the field, inside
+                                  `flags.FLAGS([...])`
   launch.main, dispatch           call the next three, the last by its name in _MODES['train'], the default
     run.folder.resolve            config.parse checks type and range, and objectives.check_model that the
                                   objective has a KL for psi to be about
-    run.folder.prepare            refuses a folder whose run has another psi; loads the data
+    run.folder.default_workdir    psi is part of the digest in the folder's name
+    run.folder.prepare            refuses a --workdir whose run has another psi; loads the data
     run.measure.train             trains, measures and draws
       train.train                 the loop, on a
-        train._Training           which keeps psi in `_hyper`, the last argument of the update, and makes
-                                  the update: make_feed_and_update, then make_update
+        train._Training           which keeps psi in `_hyper` (by train.hyperparameters), the last argument
+                                  of the update, and makes the update: make_feed_and_update, then
+                                  make_update, whose `config` has it too and leaves it alone
         train._Training.update    compiles it for all devices with system.parallel.map_update, and calls it
           `update` of make_update calls
             jax.grad              of the `loss` beside it: the terms of each example
