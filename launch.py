@@ -8,6 +8,8 @@ import os
 import pkgutil
 import signal
 import sys
+import time
+import traceback
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +26,8 @@ class Mode(NamedTuple):
 
 
 _MODES = {
-    'train': Mode('Trains the run, or goes on with it, measures and draws it.', 'run.measure:train', ('data_dir',)),
+    'train': Mode('Trains the run, or goes on with it, measures and draws it.', 'run.measure:train',
+                  ('data_dir', 'coordinator', 'num_processes', 'process_id')),
     'check': Mode('Says what the data are and what training will cost; trains nothing.', 'run.check:show', ('data_dir', 'out')),
     'eval': Mode('Measures a run again.', 'run.measure:evaluate_run', ('out',)),
     'figures': Mode('Draws the figures of a run again.', 'run.measure:draw', ('out',)),
@@ -40,6 +43,7 @@ _MODES = {
     'tables': Mode("Prints the thesis's tables beside the committed results.", 'analysis.tables:show', ('markdown',)),
 }  # fmt: skip
 _COMMON = ('config', 'workdir', 'data_dir', 'mode')  # flags of all modes
+_TOGETHER = ('coordinator', 'num_processes', 'process_id')
 _EXPERIMENTS = Path(__file__).resolve().parent / 'experiments'
 
 _CONFIG = config_flags.DEFINE_config_file('config', help_string=(
@@ -51,6 +55,11 @@ flags.DEFINE_string(
     None,
     'Folder of your own data, with mnist.npz or cifar10.npz, or of TensorFlow Datasets.',
 )
+flags.DEFINE_string('coordinator', None, (
+    "HOST:PORT, where the first of several processes that train one run listens; or 'auto', where "
+    'SLURM or a TPU pod says this and the next two.'))  # fmt: skip
+flags.DEFINE_integer('num_processes', None, 'How many there are.', 1)
+flags.DEFINE_integer('process_id', None, 'Which of them this is, from 0.', 0)
 flags.DEFINE_enum('mode', 'train', _MODES, 'What to do; see below.')
 flags.DEFINE_string('out', None, "Folder to write to; default the run's own.")
 flags.DEFINE_enum('split', 'test', ('train', 'validation', 'test'), 'Default test.')
@@ -62,7 +71,7 @@ flags.DEFINE_integer('num_samples', 8, 'Translations of each example; default 8.
 flags.DEFINE_string('sweep', None, (
     "The points: 'FIELD=VALUE,VALUE;FIELD=...' for all combinations, or a file of such lines; "
     "default the experiment's."))  # fmt: skip
-flags.DEFINE_integer('jobs', None, 'Points at a time; default one a core, 1 on a GPU or TPU.', 1)
+flags.DEFINE_integer('jobs', None, 'Points at a time; default one a core, one a GPU.', 1)
 flags.DEFINE_integer('point', None, 'Trains only this point, counted from 0, of --workdir.', 0)
 flags.DEFINE_bool(
     'script', False, 'Trains nothing, but writes sbatch.sh, with which SLURM trains the points.'
@@ -71,6 +80,12 @@ flags.DEFINE_bool('markdown', False, 'Prints the tables as Markdown.')
 
 
 def main(argv):
+    import jax
+
+    from mmvae.system import parallel, process
+
+    if flags.FLAGS.coordinator:
+        process.supervise(parallel.why_aborted)  # goes on in a child
     from mmvae.train import Stopped
     from mmvae.types import InputError, RunError
 
@@ -82,21 +97,33 @@ def main(argv):
         with printing():
             dispatch(flags.FLAGS.mode)
     except Stopped as stopped:
-        sys.exit(128 + stopped.number)  # as a shell has it; the log says how to go on
+        parallel.wait_for_all('stopped')
+        leave(128 + stopped.number)  # as a shell has it; the log says how to go on
     except (InputError, RunError) as error:
         refuse(error, code=2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt:
         refuse('interrupted; the same command goes on from the last checkpoint', code=130)
+    except Exception as error:
+        if parallel.is_one_of_several():
+            if isinstance(error, jax.errors.JaxRuntimeError):  # perhaps another has ended
+                time.sleep(2 * parallel.ALIVE_SECONDS)  # in which JAX aborts this one
+            traceback.print_exc()
+            leave(1)
+        raise
 
 
 def dispatch(name):
     """Reads the config, loads the data and does what the mode says."""
     from mmvae.config import override
     from mmvae.run import explain, folder
+    from mmvae.system import parallel
 
     FLAGS, mode = flags.FLAGS, _MODES[name]
     explain.check_flags(name, {n: {*m.flags} - {*_COMMON} for n, m in _MODES.items()}, FLAGS)
     values = {n: FLAGS[n].value for n in mode.flags if FLAGS[n].value is not None}
+    together = {n: values.pop(n) for n in _TOGETHER if n in values}
+    if together:
+        parallel.join(**together)
     values |= {n: Path(values[n]) for n in ('images', 'out') if n in values}
     function = pkgutil.resolve_name(f'mmvae.{mode.function}')
     tree, workdir = _CONFIG.value, Path(FLAGS.workdir) if FLAGS.workdir else None
@@ -164,6 +191,15 @@ def print_help():
 
 def refuse(message, code=2):
     print(f'launch.py: {" ".join(str(message).split())}', file=sys.stderr)
+    leave(code)
+
+
+def leave(code):
+    """Exits; of several processes without waiting for the others, which would wait for this one."""
+    from mmvae.system import parallel
+
+    if parallel.is_one_of_several():
+        parallel.leave(code)
     sys.exit(code)
 
 

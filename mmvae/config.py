@@ -332,7 +332,8 @@ def _may_change(field: str) -> bool:
 def require(ok: Any, field: str, value: Any, allowed: str, comment: str = '') -> None:
     """Raises an `InputError` that says what was given for a field and what is allowed."""
     if not ok:
-        raise InputError(f'config field {field}: {show(value)} given{comment}; allowed: {allowed}')
+        what = field if field.startswith('--') else f'config field {field}'
+        raise InputError(f'{what}: {show(value)} given{comment}; allowed: {allowed}')
 
 
 def require_known(field: str, value: str, names: Collection[str]) -> None:

@@ -230,8 +230,8 @@ class Evaluator:
 
         `progress` is told how many examples each step has finished.
         """
-        key = keys.evaluation_key(self._config.seed, split)
-        return self._gather(lambda batch: self._bounds((params, key), batch), examples, progress)
+        key = parallel.replicate(keys.evaluation_key(self._config.seed, split))
+        return self._gather(lambda batch, _: self._bounds((params, key), batch), examples, progress)
 
     def importance_weighted(
         self, params: Params, split: str, examples: Examples, progress: Callable[[int], Any]
@@ -241,11 +241,12 @@ class Evaluator:
         Samples are decoded `eval.iw_chunk` at a time, so memory on the device does not grow
         with K. The means over samples are taken on the host in float64.
         """
-        key, k = keys.evaluation_key(self._config.seed, split), self.iw_samples
+        key = parallel.replicate(keys.evaluation_key(self._config.seed, split))
+        k = self.iw_samples
 
-        def measure(batch):
+        def measure(batch, seen):
             chunks = [
-                jax.device_get(self._weights((params, key, ks), batch))
+                jax.device_get(self._weights((params, key, parallel.replicate(ks)), batch))
                 for ks in _chunks(k, self._config.iw_chunk)
             ]
             weights = jax.tree.map(lambda *parts: np.concatenate(parts, -1)[..., :k], *chunks)
@@ -254,7 +255,7 @@ class Evaluator:
             }
             for q in [q for q in means if q.kind == 'accuracy']:
                 log_p = means[q]  # [..., V]
-                means[q] = log_p.argmax(-1) == np.asarray(batch[0][q.of])
+                means[q] = log_p.argmax(-1) == seen.arrays[q.of][seen.rows[q.of]]
                 means[q._replace(kind='confidence')] = np.exp(log_p.max(-1))
             return means
 
@@ -277,10 +278,10 @@ class Evaluator:
     def _gather(
         self, measure: Callable, examples: Examples, progress: Callable[[int], Any]
     ) -> Values:
-        """What `measure` gives of each batch, [devices, batch / devices], of all examples, [N]."""
+        """What `measure` gives of each batch and its examples, [devices, batch / devices], of all, [N]."""
         parts = []
-        for batch, valid in self._batches(examples):
-            results = jax.device_get(measure(batch))
+        for batch, seen, valid in self._batches(examples):
+            results = jax.device_get(measure(batch, seen))
             parts.append(jax.tree.map(lambda v, n=valid: np.float64(v).ravel()[:n], results))
             progress(valid)
         if not parts:  # no training example is complete
@@ -293,8 +294,8 @@ class Evaluator:
         """K, rounded up so that a mixture takes equally many samples of each component."""
         return -(-self._config.iw_samples // self._components) * self._components
 
-    def _batches(self, examples: Examples) -> Iterator[tuple[tuple[dict[str, Array], Array], int]]:
-        """Batches of one size, split over devices, and how many of each are examples.
+    def _batches(self, examples: Examples) -> Iterator[tuple[Any, Examples, int]]:
+        """Batches of one size, split over all processes' devices, who is in them, and how many.
 
         A batch is the values of each modality and the index of each example.
 
@@ -306,8 +307,9 @@ class Evaluator:
         for start in range(0, n, size):
             rows = np.arange(start, start + size)
             rows = np.where(rows < n, rows, start).reshape(devices, -1)
-            batch = some_rows(examples, rows)
-            yield parallel.split((batch.values(), batch.index)), min(size, n - start)
+            batch = some_rows(examples, parallel.own_part(rows))
+            seen, valid = some_rows(examples, rows), min(size, n - start)
+            yield parallel.split((batch.values(), batch.index)), seen, valid
 
 
 def _chunks(count: int, size: int) -> Iterator[Array]:

@@ -243,7 +243,8 @@ def train(
     validation set and on fixed training pairs, and writes a checkpoint.
 
     Args:
-      stop_request: gives a signal's number once the run should save and stop.
+      stop_request: gives a signal's number once the run should save and stop; where several processes
+        train it, one that is asked stops all, at the next update that writes a row.
 
     Raises:
       Stopped: it did.
@@ -260,11 +261,14 @@ def train(
             due = min(n - run.step % n for n in (settings.log_every, settings.eval_every))
             run.update(per_call if per_call <= min(due, settings.num_updates - run.step) else 1)
             at_end = run.step == settings.num_updates
-            if run.step % settings.log_every == 0 or at_end:
+            has_logged = run.step % settings.log_every == 0 or at_end
+            if has_logged:
                 run.log()
             if run.step % settings.eval_every == 0 or at_end:
                 run.save(run.validate())
-            if (number := stop_request()) is not None:
+            if parallel.is_one_of_several() and not has_logged:
+                continue  # to ask the others, the host would wait for the newest update
+            if (number := parallel.any_request(stop_request())) is not None:
                 run.save()
                 raise Stopped(run.step, number)
     if run.progress.is_exhausted(settings.patience):
@@ -291,6 +295,7 @@ class _Training:
         else:
             state = initial_state(config, model, initial_pixels(config, data))
             self.step, self._state, self.progress = 0, parallel.replicate(state), Progress()
+        parallel.require_alike({'newest checkpoint': str(self.step)})
         self._saved = self.step
         self._constants = parallel.replicate(feed.constants)
         self._hyper = parallel.replicate(hyperparameters(config, len(model.names)))
@@ -300,7 +305,8 @@ class _Training:
         self._pending: dict[str, Array] = {}  # metrics of the newest call, until they are read
         self._shown = {'bounds': '', 'validated': ''}  # beside the bar
         _log.info('%s parameters; a checkpoint takes %s', *self._state.sizes())
-        self._writer = metrics.MetricsWriter(workdir, keep_until=self.step)
+        is_first = parallel.is_first()
+        self._writer = metrics.MetricsWriter(workdir, self.step) if is_first else metrics.NO_WRITER
         self._bar = metrics.progress_bar(
             config.train.num_updates, self.step, 'updates', config.experiment
         )

@@ -495,5 +495,5 @@ def test_mnist_that_is_no_archive_is_refused(tmp_path, refusal):
 def test_a_batch_that_the_devices_do_not_divide_is_refused(tmp_path, refusal, monkeypatch):
     monkeypatch.setattr(parallel, 'device_count', lambda: 3)
     line = refusal(f'--workdir={tmp_path / "run"}')
-    assert 'train.batch.paired: 64 given; allowed: multiples of the 3 local devices' in line
+    assert 'train.batch.paired: 64 given; allowed: multiples of the 3 devices' in line
     assert not (tmp_path / 'run').exists()

@@ -49,3 +49,19 @@ def test_the_clock_counts_compiling_once():
     outer(jnp.arange(3.0))
     assert clock.seconds == first
     clock.close()
+
+
+def test_the_gpus_of_a_machine_are_shared_by_the_processes_of_a_sweep(monkeypatch):
+    monkeypatch.setattr(parallel.jax, 'local_device_count', lambda: 2)
+    monkeypatch.setattr(parallel, 'backend', lambda: 'gpu')
+    fraction, visible = 'XLA_PYTHON_CLIENT_MEM_FRACTION', 'CUDA_VISIBLE_DEVICES'
+    for name in (fraction, visible):
+        monkeypatch.delenv(name, raising=False)
+    shares = [parallel.share_of_gpus(i, 2) for i in range(2)]
+    assert shares == [{visible: str(i), fraction: '0.750'} for i in range(2)]  # JAX's own part
+    shares = [parallel.share_of_gpus(i, 3) for i in range(3)]
+    assert shares == [{visible: v, fraction: '0.375'} for v in ('0', '1', '0')]
+    monkeypatch.setenv(visible, '4,6')
+    monkeypatch.setenv(fraction, '0.2')
+    shares = [parallel.share_of_gpus(i, 3) for i in range(2)]
+    assert shares == [{visible: v, fraction: '0.2'} for v in ('4', '6')]

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 # The only file that may name these.
 OWNERS = {
     'pmap': 'system/parallel.py',
+    'distributed': 'system/parallel.py',
     'orbax': 'system/checkpoint.py',
     'ml_collections': None,
 }

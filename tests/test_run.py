@@ -201,7 +201,7 @@ def test_only_training_asks_that_the_devices_divide_the_minibatch(finished, monk
     monkeypatch.setattr(parallel, 'device_count', lambda: 3)
     for mode in ('eval', 'figures', 'encode', 'translate'):
         folder.prepare(CONFIG, finished, None, mode)
-    with pytest.raises(InputError, match='train.batch.paired: 4 given.*3 local devices'):
+    with pytest.raises(InputError, match='train.batch.paired: 4 given.*3 devices'):
         folder.prepare(CONFIG, finished, None)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from mmvae.config import BatchConfig, Config, require
 from mmvae.data.dataset import DataSet, Rows, count
 from mmvae.data.files import import_tensorflow
-from mmvae.system.parallel import device_memory
+from mmvae.system.parallel import device_memory, own_part
 from mmvae.types import Array, InputError
 
 PAIRED = 'paired'
@@ -143,10 +143,13 @@ class ResidentFeed:
         self.streams, self._num_devices = streams, num_devices
 
     def minibatches(self, first: int) -> Iterator[dict[str, Rows]]:
-        """From update `first` on: stream name -> modality -> rows, [devices, batch_size / devices]."""
+        """From update `first` on: stream -> modality -> rows, [devices of this process, rows of each]."""
         for step in itertools.count(first):
             yield {
-                s.name: {m: r.reshape(self._num_devices, -1) for m, r in s.minibatch(step).items()}
+                s.name: {
+                    m: own_part(rows.reshape(self._num_devices, -1))
+                    for m, rows in s.minibatch(step).items()
+                }
                 for s in self.streams
             }
 
@@ -168,7 +171,7 @@ class TfdataFeed:
         self.streams, self._num_devices = streams, num_devices
 
     def minibatches(self, first: int) -> Iterator[dict[str, dict[str, np.ndarray]]]:
-        """From update `first` on: stream name -> modality name -> values, [devices, ..., ...]."""
+        """From update `first` on: stream -> modality -> values, [devices of this process, ..., ...]."""
         batches = self._gather(first)
         # tf.data's threads run Python: a process that ends while they do waits for them for ever.
         atexit.register(lambda ref: (open_ := ref()) and open_.close(), weakref.ref(batches))
@@ -181,7 +184,7 @@ class TfdataFeed:
 
         def gather(step):  # by NumPy, which reads of a memory-mapped array these rows alone
             return [
-                self._arrays[m][rows].reshape(self._num_devices, -1, *self._arrays[m].shape[1:])
+                self._arrays[m][own_part(rows.reshape(self._num_devices, -1))]
                 for s in self.streams for m, rows in s.minibatch(int(step)).items()
             ]  # fmt: skip
 

@@ -277,6 +277,18 @@ def check_folder(config: Config, workdir: Path, measuring: bool = False) -> None
         )
 
 
+def check_processes(config: Config, workdir: Path, data: DataSet) -> None:
+    """Raises an `InputError` unless all processes that train a run train the same."""
+    if parallel.is_one_of_several():
+        ids = {name: array.tolist() for name, array in _split_arrays(data).items()}
+        file = config.objective.file
+        parallel.require_alike({
+            'code (its git commit)': process.commit(), 'config': repr(config), 'data': repr(ids),
+            'objective.file': Path(file).read_text() if file else '',
+            'state of the run': str(is_finished(config, workdir)),
+        })  # fmt: skip
+
+
 def _check_places(folder: Path) -> None:
     """Raises an `InputError` where something else stands in the place of a file or folder."""
     for path in folder.glob('*'):
@@ -359,7 +371,7 @@ def require_finished(workdir: Path) -> None:
 
 @contextlib.contextmanager
 def at_work(workdir: Path, out: Path | None = None) -> Iterator[Path]:
-    """Locks the folder to write to, `out` or the run's, logs into it, and gives it.
+    """Gives the folder to write to, `out` or the run's; the first process locks it and logs into it.
 
     Raises:
       InputError: the folder is in use or cannot be written, or `out` is another run's.
@@ -375,6 +387,9 @@ def at_work(workdir: Path, out: Path | None = None) -> Iterator[Path]:
             'made of a finished run)'
         )
     folder = out or workdir
+    if not parallel.is_first():
+        yield folder
+        return
     with process.lock(folder, '--out' if out else '--workdir'):
         _check_places(folder)
         with process.log_to(folder / 'log.txt'), failures(folder):

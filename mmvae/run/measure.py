@@ -30,7 +30,7 @@ from mmvae.model.vae import MultimodalVAE
 from mmvae.quantities import joined
 from mmvae.run import folder as run
 from mmvae.run import provenance, report
-from mmvae.system import metrics, process
+from mmvae.system import metrics, parallel, process
 from mmvae.system.checkpoint import open_checkpoints
 from mmvae.types import InputError, Params, RunError
 
@@ -41,7 +41,8 @@ def train(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
     """Trains, or goes on training; then results, and figures, which cost no result if they fail.
 
     A finished run is left as it is and its results are printed; where only fields of
-    `eval` differ, it is measured again.
+    `eval` differ, it is measured again. Several processes train and measure it together; the first
+    of them writes, logs and draws, and the others read the folder.
 
     Raises:
       InputError: the run has made more updates than are asked for, or the folder cannot be
@@ -50,12 +51,16 @@ def train(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
       Stopped: a signal stopped it, and it was saved.
     """
     run.check_folder(config, workdir)
+    run.check_processes(config, workdir, data)
     results = run.read_results(workdir)
     if run.is_finished(config, workdir):
+        if not parallel.is_first():
+            return
         print(f'{workdir} is finished.\n{report.text(results, workdir)}')
         if not any((workdir / 'figures').glob('*.png')):
             print('Its figures were not drawn: --mode=figures draws them.')
         return
+    parallel.wait_for_all('what is there has been read')
     with run.at_work(workdir):
         if results is None and os.path.lexists(workdir / 'results.json'):
             _log.warning(
@@ -66,9 +71,14 @@ def train(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
         if not is_trained:
             streams = (f'{count(rows)} of {joined(o)}' for o, rows in data.streams.items())
             _log.info('training examples: %s; in %s', ', '.join(streams), workdir)
-            run.begin(config, workdir, data, data_dir)
+            if parallel.is_first():
+                run.begin(config, workdir, data, data_dir)
+            parallel.wait_for_all('the run has begun')
             model, place = run.read_model(workdir)[1], workdir / 'checkpoints'
-            with open_checkpoints(place) as checkpoints, process.stop_requests() as stop_request:
+            with (
+                open_checkpoints(place, not parallel.is_first()) as checkpoints,
+                process.stop_requests() as stop_request,
+            ):
                 training.train(config, model, data, workdir, checkpoints, stop_request)
         _measure(config, workdir, data, workdir)
         if not is_trained and config.eval.figures:
@@ -76,6 +86,7 @@ def train(config: Config, workdir: Path, data: DataSet, data_dir: str | None = N
                 _draw(config, workdir, data, workdir)
             except (RunError, OSError) as error:  # the numbers do not need them
                 _log.warning('%s', error)
+    parallel.wait_for_all('the run has ended')
 
 
 def evaluate_run(config: Config, workdir: Path, data: DataSet, out: Path | None = None) -> None:
@@ -99,6 +110,7 @@ def _measure(config: Config, workdir: Path, data: DataSet, folder: Path) -> None
         latest, best = checkpoints.restore_latest(like), checkpoints.restore_best(like)
     if not best:
         raise InputError(f'--workdir: {workdir} has not been validated yet; train it further')
+    parallel.require_alike({'best checkpoint': f'{latest.step}, {best.step}'})
     progress = training.Progress.from_json(latest.meta)
     params = best.state.evaluated
     evaluator = evaluate.Evaluator(model, config.eval)
@@ -113,6 +125,8 @@ def _measure(config: Config, workdir: Path, data: DataSet, folder: Path) -> None
             for split, examples in tracked.items()
         }
         measured['test'] = evaluate.report(evaluator, params, 'test', test, config.eval, bar.update)
+    if not parallel.is_first():
+        return
     results = {
         **provenance.of_numbers(config, workdir, best.step),
         'modalities': run.describe(model.modalities),
@@ -145,7 +159,10 @@ def read_curve(
 
 
 def _draw(config: Config, workdir: Path, data: DataSet, folder: Path) -> None:
-    model, params, step = run.restore_best(config, workdir)
+    model, params, step = run.restore_best(config, workdir)  # by all processes together
+    if not parallel.is_first():
+        return
+    params = jax.device_get(params)  # figures are drawn on one device of this process
     examples = evaluate.examples_of(data, 'test', figures.choose(data))
     place = folder / 'figures'
     place.mkdir(exist_ok=True)

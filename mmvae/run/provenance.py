@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from mmvae.config import Config
-from mmvae.system import metrics, process
+from mmvae.system import metrics, parallel, process
 from mmvae.types import InputError
 
 
@@ -69,7 +69,7 @@ def this_command() -> dict[str, Any]:
         'command': process.command(),
         'commit': process.commit(),
         'versions': process.versions(),
-        'device': f'{jax.local_device_count()} x {jax.local_devices()[0].device_kind}',
+        'device': f'{parallel.device_count()} x {jax.local_devices()[0].device_kind}',
     }
 
 

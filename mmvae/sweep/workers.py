@@ -71,7 +71,7 @@ def run_all(
     one that a sweep killed a moment ago has left, is waited for.
 
     Args:
-      at_once: how many processes; None for one a core, or one on an accelerator.
+      at_once: how many processes; None for one a core, or one a GPU.
 
     Raises:
       InputError, RunError, Stopped: as `train`; or the folder is in use or cannot be written.
@@ -82,7 +82,8 @@ def run_all(
         print(f'{len(chosen)} points in {folder}, {done} of them finished', flush=True)
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else []
         is_cpu = parallel.backend() == 'cpu'
-        at_once = max(1, min(at_once or (len(cores) if is_cpu else 1), len(waiting)))
+        places = len(cores) if is_cpu else max(1, parallel.count_gpus())  # a process has all TPUs
+        at_once = max(1, min(at_once or places, len(waiting)))
         environment = {
             # Points that differ in arguments of the compiled update alone share its program.
             'JAX_COMPILATION_CACHE_DIR': shared,
@@ -90,14 +91,13 @@ def run_all(
             **os.environ,
             process.PARENT: str(os.getpid()),
         }
-        if at_once > 1 and not is_cpu:  # 0.75 is what JAX takes for itself
-            environment.setdefault('XLA_PYTHON_CLIENT_MEM_FRACTION', f'{0.75 / at_once:.3f}')
         number = {point.workdir: i for i, point in enumerate(sweep.points)}
 
         def start(point: Point, place: int) -> _Child:
             command = _command(launcher, folder, number[point.workdir])
             output = folder / 'output' / f'{point.workdir.name}.txt'
-            child = _Child(point, command, output, environment)
+            own = parallel.share_of_gpus(place, at_once)
+            child = _Child(point, command, output, {**environment, **own})
             if 1 < at_once <= len(cores):
                 with contextlib.suppress(OSError):  # it has already ended
                     os.sched_setaffinity(child.process.pid, cores[place::at_once])

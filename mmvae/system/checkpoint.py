@@ -20,7 +20,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from mmvae.system import process
+from mmvae.system import parallel, process
 from mmvae.types import InputError, RunError
 
 _log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Checkpoints:
         return max(self.steps(), default=None)
 
     def save(self, step: int, state: Any, meta: dict[str, Any], score: float | None) -> None:
-        """Writes a checkpoint, complete or not at all.
+        """Writes a checkpoint, complete or not at all; where there are several processes, all call it.
 
         Args:
           state: a pytree of arrays.
@@ -78,7 +78,7 @@ class Checkpoints:
         """
         about = {_CHECKSUM: _checksum(state), _COMMIT: process.commit()}
         items = {
-            'state': ocp.args.StandardSave(state),
+            'state': ocp.args.StandardSave(jax.device_get(state)),  # every process has all of it
             'meta': ocp.args.JsonSave({**meta, **about}),
         }
         if score is not None:
@@ -88,12 +88,16 @@ class Checkpoints:
             with _quiet():
                 self._orbax.save(self._path(step), args=ocp.args.Composite(**items))
         except Exception as error:  # orbax raises more than OSError for a full disk
-            self.clean()
+            parallel.raise_if_of_another(error)
+            if not self._read_only:
+                self.clean()
             there_is = f'the one of update {kept} is kept' if kept else 'there is no earlier one'
             raise RunError(
                 f'the checkpoint of update {step} could not be written to {self._folder}, and '
                 f'{there_is} ({_first_line(error)}). Mend that, and the same command goes on'
             ) from error
+        if self._read_only:  # orbax has the first process write
+            return
         for old in set(self.steps()) - {*self.steps()[-2:], *self._best_first()[:1]}:
             aside = self._path(old).with_name(f'{old}{_TEMPORARY}')  # at once, for who reads it
             self._path(old).rename(aside)
@@ -176,6 +180,7 @@ class Checkpoints:
                     args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
                     state = self._orbax.restore(path, args=args).state
         except Exception as error:
+            parallel.raise_if_of_another(error)
             if isinstance(error, _DAMAGE) and not str(error).startswith(_NOT_DAMAGE):
                 raise _Damaged(_first_line(error)) from error
             raise RunError(

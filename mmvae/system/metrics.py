@@ -11,11 +11,13 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from mmvae.system import parallel
 from mmvae.types import InputError
 
 _log = logging.getLogger(__name__)
@@ -104,6 +106,9 @@ class MetricsWriter:
 
     def close(self) -> None:
         self._events.close()
+
+
+NO_WRITER = SimpleNamespace(write=lambda *row: None, close=lambda: None)  # for all but the first
 
 
 class EventFile:
@@ -222,7 +227,8 @@ def number(estimate: Mapping[str, Any], digits: int = 2) -> str:
 
 def progress_bar(total: int, initial: int, unit: str, description: str) -> tqdm:
     """A bar with count, rate and time left; `set_postfix_str` shows what is measured."""
-    return tqdm(total=total, initial=initial, unit=f' {unit}', desc=description, mininterval=1.0)
+    shown = {'desc': description, 'mininterval': 1.0, 'disable': not parallel.is_first()}
+    return tqdm(total=total, initial=initial, unit=f' {unit}', **shown)
 
 
 def table(rows: Iterable[tuple[str, ...]]) -> str:

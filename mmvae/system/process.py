@@ -81,6 +81,39 @@ def end_with_parent() -> None:
         threading.Thread(target=watch, daemon=True).start()
 
 
+def supervise(why_aborted: Callable[[str], str | None]) -> None:
+    """Returns in a child of this process, which waits for it and ends as it does.
+
+    JAX aborts a process in C++ where another of the run has ended, with a page of text. No Python of
+    that process can say it in one line, so its parent does: what `why_aborted` makes of the text.
+    """
+    source, sink = os.pipe()
+    parent = os.getpid()
+    if not (child := os.fork()):
+        os.setpgid(0, 0)  # a signal to the group would otherwise come twice
+        os.dup2(sink, sys.stderr.fileno())
+        os.close(source)
+        os.environ[PARENT] = str(parent)
+        end_with_parent()
+        return
+    os.close(sink)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: os.kill(child, number))
+    last_words = b''
+    while part := os.read(source, 1 << 16):
+        if last_words or why_aborted(part.decode(errors='replace')):
+            last_words += part
+            continue
+        with contextlib.suppress(OSError):  # a full disk or a closed pipe
+            os.write(2, part)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if last_words:
+        print(f'launch.py: {why_aborted(last_words.decode(errors="replace"))}', file=sys.stderr)
+        code = 1
+    os._exit(code if code >= 0 else 128 - code)
+
+
 @contextlib.contextmanager
 def log_to(path: Path) -> Iterator[None]:
     """Sends what `mmvae` logs to the terminal and to the end of a file."""
