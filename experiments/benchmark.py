@@ -29,7 +29,6 @@ from experiments import base, coloured_mnist, mnist_ar_cnn_vae, mnist_cnn_vae, m
 from mmvae import train
 from mmvae.data import modalities
 from mmvae.data.dataset import DataSet, assign_streams
-from mmvae.data.streams import make_streams
 from mmvae.model import autoregressive
 from mmvae.model.likelihoods import outputs_per_element
 from mmvae.model.vae import MultimodalVAE, generator, observe
@@ -102,32 +101,42 @@ def random_data(config):
     return DataSet(made, images, splits, streams, dict.fromkeys(names, every), {}, every)
 
 
+def compiled_update(config, data):
+    """The compiled update, its arguments (state, constants, minibatch, hyper), the model and the feed."""
+    model = run.new_model(config, data)
+    feed, update = train.make_feed_and_update(config, model, data)
+    state = train.initial_state(config, model, train.initial_pixels(config, data))
+    hyper = train.hyperparameters(config, len(model.names))
+    state, constants, hyper = map(parallel.replicate, (state, feed.constants, hyper))
+    arguments = state, constants, parallel.split(next(feed.minibatches(0))), hyper
+    return parallel.map_update(update).lower(*arguments).compile(), arguments, model, feed
+
+
+def seconds_of_update(update, arguments, calls):
+    """The median time of an update, and the state after all of them."""
+    holder, rest = [arguments[0]], arguments[1:]
+
+    def call():
+        holder[0], logged = update(holder[0], *rest)
+        return logged
+
+    return seconds(call, calls), holder[0]
+
+
 def measure(config, calls):
     """Part of an update -> seconds, and the update's (temporary bytes, bytes decoded).
 
     The parts overlap: 'update' is the whole.
     """
     data = random_data(config)
-    model = run.new_model(config, data)
-    streams = make_streams(data, config.train.batch, config.data.seed)
-    optimizer = functools.partial(rmsprop_nesterov, config.optimizer)
-    feed, update = train.make_feed_and_update(config, model, data)
-    initial = train.initial_state(config, model, train.initial_pixels(config, data))
-    holder = [parallel.replicate(initial)]
-    constants = parallel.replicate(feed.constants)
-    hyper = parallel.replicate(train.hyperparameters(config, len(model.names)))
-    minibatch = parallel.split(next(feed.minibatches(0)))
-    update = parallel.map_update(update).lower(holder[0], constants, minibatch, hyper).compile()
+    update, arguments, model, feed = compiled_update(config, data)
+    streams, optimizer = feed.streams, functools.partial(rmsprop_nesterov, config.optimizer)
     of_one = {m.name: 4 * int(np.prod(m.shape)) * outputs_per_element(m) for m in data.modalities}
     decoded = sum(s.batch_size * of_one[m] for s in streams for m in s.modalities)
     memory = (update.memory_analysis().temp_size_in_bytes, decoded)
 
-    def whole_update():
-        holder[0], logged = update(holder[0], constants, minibatch, hyper)
-        return logged
-
-    found = {'update': seconds(whole_update, calls)}
-    params = jax.device_get(holder[0].params)
+    whole, state = seconds_of_update(update, arguments, calls)
+    found, params = {'update': whole}, jax.device_get(state.params)
     pixels = {s.name: {m: data.arrays[m][r] for m, r in s.minibatch(0).items()} for s in streams}
     keys = {s.name: jax.random.split(jax.random.key(0), s.batch_size) for s in streams}
 
@@ -171,7 +180,7 @@ def measure(config, calls):
     def step(gradient, opt_state):
         return optimizer(1e-3).update(gradient, opt_state)
 
-    opt_state = jax.device_get(holder[0].opt_state)
+    opt_state = jax.device_get(state.opt_state)
     found['optimiser'] = seconds(lambda: step(params, opt_state), calls)
     return found, memory
 
