@@ -25,9 +25,10 @@ class Mode(NamedTuple):
     flags: tuple[str, ...] = ()
 
 
+_TOGETHER = ('coordinator', 'num_processes', 'process_id')  # flags of one of several processes
 _MODES = {
     'train': Mode('Trains the run, or goes on with it, measures and draws it.', 'run.measure:train',
-                  ('data_dir', 'coordinator', 'num_processes', 'process_id')),
+                  ('data_dir', *_TOGETHER)),
     'check': Mode('Says what the data are and what training will cost; trains nothing.', 'run.check:show', ('data_dir', 'out')),
     'eval': Mode('Measures a run again.', 'run.measure:evaluate_run', ('out',)),
     'figures': Mode('Draws the figures of a run again.', 'run.measure:draw', ('out',)),
@@ -43,7 +44,6 @@ _MODES = {
     'tables': Mode("Prints the thesis's tables beside the committed results.", 'analysis.tables:show', ('markdown',)),
 }  # fmt: skip
 _COMMON = ('config', 'workdir', 'data_dir', 'mode')  # flags of all modes
-_TOGETHER = ('coordinator', 'num_processes', 'process_id')
 _EXPERIMENTS = Path(__file__).resolve().parent / 'experiments'
 
 _CONFIG = config_flags.DEFINE_config_file('config', help_string=(

@@ -4,32 +4,27 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mmvae.system import metrics, parallel
 from mmvae.types import InputError
+from tests.test_devices import free_port
+from tests.test_launch import ROOT, TINY
 
-ROOT = Path(__file__).parent.parent
-TINY = [
-    '--config.model.network=dense', '--config.model.hidden=6', '--config.model.latent_dim=3',
-    '--config.model.flow_steps=1', '--config.data.feed=resident', '--config.data.limit=40',
-    '--config.data.num_pairs=10', '--config.train.num_updates=4', '--config.train.eval_every=2',
-    '--config.train.log_every=1', '--config.train.batch.paired=8',
-    '--config.train.batch.unpaired=8', '--config.eval.batch_size=12', '--config.eval.iw_samples=4',
-    '--config.eval.iw_chunk=4', '--config.eval.figures=False',
+FLAGS = [
+    *TINY, '--config.data.feed=resident', '--config.train.log_every=1',
+    '--config.eval.batch_size=12', '--config.eval.figures=False',
 ]  # fmt: skip
 
 
 def start(workdir, *more, devices=1):
     flags = f'{os.environ["XLA_FLAGS"]} --xla_force_host_platform_device_count={devices}'
-    command = [sys.executable, str(ROOT / 'launch.py'), *TINY, f'--workdir={workdir}', *more]
+    command = [sys.executable, str(ROOT / 'launch.py'), *FLAGS, f'--workdir={workdir}', *more]
     return subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, 'XLA_FLAGS': flags}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -38,10 +33,7 @@ def start(workdir, *more, devices=1):
 
 def start_two(workdir, *more, second=(), devices=1):
     """Two processes that train one run; `second` are flags of the second alone."""
-    with socket.socket() as free:
-        free.bind(('localhost', 0))
-        port = free.getsockname()[1]
-    together = [f'--coordinator=localhost:{port}', '--num_processes=2']
+    together = [f'--coordinator=localhost:{free_port()}', '--num_processes=2']
     return [
         start(workdir, *more, *together, f'--process_id={i}', *flags, devices=devices)
         for i, flags in enumerate([(), second])
@@ -102,8 +94,7 @@ def test_processes_that_would_train_different_runs_are_refused(tmp_path):
         (('auto', None, 1), '(None, 1) given; allowed: None with auto'),
     ],
 )
-def test_what_cannot_be_joined_is_refused(monkeypatch, arguments, message):
-    monkeypatch.setattr(parallel.jax.config, 'update', lambda name, value: None)
+def test_what_cannot_be_joined_is_refused(arguments, message):
     with pytest.raises(InputError, match=re.escape(message)):
         parallel.join(*arguments)
 
