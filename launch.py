@@ -16,6 +16,8 @@ from typing import NamedTuple
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from mmvae.reproduce.plan import SCALES
+
 
 class Mode(NamedTuple):
     """What a mode does, its function in mmvae, and the flags that are the function's arguments."""
@@ -41,7 +43,9 @@ _MODES = {
     'sweep': Mode('Trains many runs in one folder.', 'sweep.workers:train',
                   ('sweep', 'data_dir', 'jobs', 'point', 'script')),
     'summary': Mode('Says what the runs of a sweep have reached.', 'sweep.summary:summarise'),
-    'tables': Mode("Prints the thesis's tables beside the committed results.", 'analysis.tables:show', ('markdown',)),
+    'report': Mode('Writes a page: of the thesis and what came of it here, or of your runs in --workdir.', 'reproduce.page:report', ('out',)),
+    'reproduce': Mode("Makes what is missing of the thesis's tables and figures, run after run.", 'reproduce.work:reproduce',
+                      ('scale', 'only', 'list', 'data_dir')),
 }  # fmt: skip
 _COMMON = ('config', 'workdir', 'data_dir', 'mode')  # flags of all modes
 _EXPERIMENTS = Path(__file__).resolve().parent / 'experiments'
@@ -76,7 +80,13 @@ flags.DEFINE_integer('point', None, 'Trains only this point, counted from 0, of 
 flags.DEFINE_bool(
     'script', False, 'Trains nothing, but writes sbatch.sh, with which SLURM trains the points.'
 )
-flags.DEFINE_bool('markdown', False, 'Prints the tables as Markdown.')
+flags.DEFINE_enum('scale', None, SCALES, (
+    'smoke: all of it at toy size, on data made up; cpu: what is not committed; gpu: all of it.'))  # fmt: skip
+flags.DEFINE_string('only', None, (
+    "Which runs, with commas between them: 'table 7.2', 7.2, or the name of one; default all."))  # fmt: skip
+flags.DEFINE_bool(
+    'list', False, 'Makes nothing, but says what there is and how long the rest will take.'
+)
 
 
 def main(argv):
@@ -86,6 +96,7 @@ def main(argv):
 
     if flags.FLAGS.coordinator:
         process.supervise(parallel.why_aborted)  # goes on in a child
+    process.end_with_parent()
     from mmvae.train import Stopped
     from mmvae.types import InputError, RunError
 
@@ -117,8 +128,10 @@ def dispatch(name):
     from mmvae.config import override
     from mmvae.run import explain, folder
     from mmvae.system import parallel
+    from mmvae.types import InputError
 
     FLAGS, mode = flags.FLAGS, _MODES[name]
+    flag = FLAGS['config']
     explain.check_flags(name, {n: {*m.flags} - {*_COMMON} for n, m in _MODES.items()}, FLAGS)
     values = {n: FLAGS[n].value for n in mode.flags if FLAGS[n].value is not None}
     together = {n: values.pop(n) for n in _TOGETHER if n in values}
@@ -127,18 +140,26 @@ def dispatch(name):
     values |= {n: Path(values[n]) for n in ('images', 'out') if n in values}
     function = pkgutil.resolve_name(f'mmvae.{mode.function}')
     tree, workdir = _CONFIG.value, Path(FLAGS.workdir) if FLAGS.workdir else None
-    if name == 'tables':
-        print(function(_EXPERIMENTS / 'results', FLAGS.markdown))
+    if name == 'report':
+        from experiments import reproduce
+
+        print(*function(reproduce.PLAN, _EXPERIMENTS.parent, workdir, **values), sep='\n')
     elif name == 'summary':
         print(function(tree, workdir))
     elif name == 'sweep':
-        experiment = Path(config_flags.get_config_filename(FLAGS['config']))
+        experiment = Path(config_flags.get_config_filename(flag))
         function(tree, workdir, experiment, Path(__file__).resolve(), **values)
+    elif name == 'reproduce':
+        from experiments import reproduce
+
+        if config_flags.get_override_values(flag) or not flag.using_default_value:
+            raise InputError('--config: not of --mode=reproduce; --only=NAME makes one experiment')
+        function(reproduce.PLAN, Path(__file__).resolve(), workdir, **values)
     elif name == 'check':
         function(folder.resolve(tree), **values)
     else:
-        if name != 'train' and workdir and FLAGS['config'].using_default_value:
-            fields = config_flags.get_override_values(FLAGS['config'])
+        if name != 'train' and workdir and flag.using_default_value:
+            fields = config_flags.get_override_values(flag)
             tree = override(folder.read_config(workdir).to_dict(), fields)
         config = folder.resolve(tree)
         workdir = workdir or folder.default_workdir(config)

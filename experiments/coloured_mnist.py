@@ -2,9 +2,8 @@
 
 python launch.py --config=experiments/coloured_mnist.py --data_dir=FOLDER_OF_mnist.npz
 
-28 minutes on two CPU cores. While the joint bound rises, the translations stay bad or get worse, as they do
-in the author's code: `coloured_mnist_translation.py` and `coloured_mnist_combined.py` mend that.
-`coloured_mnist_full.py` has the thesis's sizes.
+While the joint bound rises, the translations stay bad or get worse, as they do in the author's code:
+`coloured_mnist_translation.py` and `coloured_mnist_combined.py` mend that. `coloured_mnist_full.py` has the thesis's sizes.
 """
 
 from experiments import coloured_mnist_full

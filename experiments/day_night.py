@@ -2,9 +2,8 @@
 
 python launch.py --config=experiments/day_night.py --data_dir=FOLDER_OF_day_AND_night
 
-`day_night_full.py` says how the folder is laid out, and has the thesis's sizes. With 8 places to train on,
-more latents or more updates only remember these places: with 64 latents the bound of new places was best
-at 250 updates and worse than with 16. Here each modality is also seen by itself in all its photographs.
+`day_night_full.py` says how the folder is laid out, and has the thesis's sizes. With 8 places to train on, more
+latents or more updates only remember these places. Here each modality is also seen by itself in all its photographs.
 """
 
 from experiments import day_night_full

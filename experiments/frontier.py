@@ -10,13 +10,15 @@ test digits of its own. Streams of one modality draw from all digits whoever is 
 
 The second command reads what the sweep has so far, in nats of the test set: log p(x, y), importance-weighted with
 K = 100, the joint bound of the same model, and the NLL of translating either half into the other. It writes a row
-and a dot for each run, and prints the means over seeds with their standard errors.
+and a dot for each run, and prints the means over seeds.
 """
 
+from statistics import fmean
+
 from experiments import base, study
-from mmvae.analysis import curves, tables
+from mmvae.analysis import curves
 from mmvae.quantities import find
-from mmvae.system import metrics
+from mmvae.system.metrics import markdown_table
 
 NUM_PAIRS = (500, 50, 4000, 200)  # the most telling first
 NUM_SEEDS = {500: 4}  # 2 elsewhere
@@ -86,16 +88,25 @@ def rows_of(outcomes):
 
 
 def table(rows):
-    """The means over seeds as Markdown."""
-    lines = [('pairs', 'objective', 'seeds', *NUMBERS)]
-    for pairs, way in dict.fromkeys((r['num_pairs'], r['way']) for r in rows):
-        runs = [r for r in rows if (r['num_pairs'], r['way']) == (pairs, way)]
-        means = metrics.Means()
-        means.add({name: [r[name] for r in runs] for name in NUMBERS})
-        texts = (metrics.number(mean, 1) for mean in means.report(samples=1).values())
-        lines.append((f'{pairs:,}', way, str(len(runs)), *texts))
-    return tables.markdown(lines)
+    """Rows of `rows_of`, or of its CSV file, as a table: a line for each way, a column for each number of pairs.
+
+    In a cell are the means over seeds: log p(x, y), in brackets the joint bound, then both NLLs.
+    """
+    counts = sorted({int(r['num_pairs']) for r in rows})
+    lines = [('objective', *(f'{pairs:,} pairs' for pairs in counts))]
+    for way in dict.fromkeys(r['way'] for r in rows):
+        cells = []
+        for pairs in counts:
+            runs = [r for r in rows if (r['way'], int(r['num_pairs'])) == (way, pairs)]
+            means = [fmean(float(r[name]) for r in runs) for name in NUMBERS] if runs else ()
+            cells.append('{:.1f} ({:.1f}), {:.1f}, {:.1f}'.format(*means) if runs else '')
+        lines.append((way, *cells))
+    return lines
+
+
+def show(rows):
+    return markdown_table(table(rows))
 
 
 if __name__ == '__main__':
-    study.run(rows_of, curves.draw_frontier, table)
+    study.run(rows_of, curves.draw_frontier, show)

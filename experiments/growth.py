@@ -114,6 +114,27 @@ def rows_of(outcomes):
     return rows
 
 
+def table(rows):
+    """Rows of `rows_of`, or of its CSV file, as a table."""
+    heading = (
+        'posterior',
+        'modalities',
+        'inference networks',
+        'parameters',
+        'joint bound',
+        'NLL of translation',
+        'ms an update',
+    )
+    lines = [heading]
+    for r in rows:
+        numbers = [float(r['joint_bound']), float(r['translation']), 1000 * float(r['seconds'])]
+        texts = ('' if math.isnan(number) else f'{number:.1f}' for number in numbers)
+        lines.append(
+            (r['posterior'], r['modalities'], r['networks'], f'{int(r["parameters"]):,}', *texts)
+        )
+    return lines
+
+
 def _path_of_times(outcomes):
     return outcomes[0].point.workdir.parent / 'times.json'
 

@@ -25,7 +25,7 @@ from absl import app, flags
 from experiments import benchmark
 from mmvae.data.streams import FEEDS, make_streams
 from mmvae.system import parallel
-from mmvae.system.metrics import replacing
+from mmvae.system.metrics import markdown_table, replacing
 
 _MODELS, _CALLS = (flags.FLAGS[name] for name in ('models', 'calls'))  # of benchmark.py
 _PAGE = flags.DEFINE_string('page', 'experiments/scaling.md', 'The page to write.')
@@ -151,13 +151,8 @@ def page(measured, feeds):
                     f'{rates["tfdata"] / takes:,.0f}'))  # fmt: skip
     return _PAGE_TEXT.format(
         cores=cores, jax=jax.__version__, calls=_CALLS.value,
-        **{k: markdown(v) for k, v in (('overheads', overheads), ('sent', sent), ('fed', fed), ('allowed', allowed))},
+        **{k: markdown_table(v) for k, v in (('overheads', overheads), ('sent', sent), ('fed', fed), ('allowed', allowed))},
     )  # fmt: skip
-
-
-def markdown(rows):
-    head, *body = [[str(cell) for cell in row] for row in rows]
-    return '\n'.join(f'| {" | ".join(row)} |' for row in (head, ['---'] * len(head), *body))
 
 
 _PAGE_TEXT = """# Many devices: what was measured, and what was computed

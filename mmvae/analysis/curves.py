@@ -58,6 +58,28 @@ def draw_validations(runs: Sequence[Run], path: Path) -> None:
     _save(figure, path)
 
 
+def draw_training(runs: Sequence[Run], path: Path) -> None:
+    """Writes the validation bound that each run is chosen by, over its updates and over seconds of training.
+
+    The beginning, which would leave no room for the rest, is cut off.
+    """
+    figure = _make_figure(12)
+    lowest = []
+    for axes, column in zip(figure.subplots(1, 2, sharey=True), ('step', 'seconds'), strict=True):
+        for name, config, names, rows in runs:
+            values = [quantities.from_columns(row, names) for row in rows]
+            scores = [evaluate.selection_bound(bounds, config, names) for bounds in values]
+            bounds = [score for _, score in scores]
+            axes.plot([row[column] for row in rows], bounds, label=f'{name}: {scores[0][0]}')
+            lowest.append(bounds[len(bounds) // 5])
+        axes.set_xlabel({'step': 'updates'}.get(column, column))
+        axes.grid(alpha=0.3)
+    axes.set_ylim(bottom=min(lowest))
+    figure.axes[0].set_ylabel('nats, validation set')
+    figure.axes[0].legend(fontsize=8)
+    _save(figure, path)
+
+
 def draw_pairs(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Writes what pairs are worth, from rows as `experiments.pairs_curve.curve` makes them.
 

@@ -14,8 +14,8 @@ from mmvae.data.files import read_data_set
 from mmvae.data.views import halves
 from mmvae.types import Modality
 
-_SHAPES = {'x_train': (50000, 32, 32, 3), 'y_train': (50000,),
-           'x_test': (10000, 32, 32, 3), 'y_test': (10000,)}  # fmt: skip
+SHAPES = {'x_train': (50000, 32, 32, 3), 'y_train': (50000,),
+          'x_test': (10000, 32, 32, 3), 'y_test': (10000,)}  # fmt: skip
 _SIZES = (45000, 5000, 10000)  # of the three splits
 # Which images are made of a photograph, and what they show.
 _VIEWS = {
@@ -42,7 +42,7 @@ def load(config: DataConfig, data_dir: str | None) -> DataSet:
     Raises:
       InputError: it is missing or not what it should be.
     """
-    source = read_data_set('cifar10', _SHAPES, data_dir)
+    source = read_data_set('cifar10', SHAPES, data_dir)
     starts = np.cumsum([0, *_SIZES[:-1]])
     sizes = [min(n, config.options.limit or n) for n in _SIZES]
     rows = np.concatenate([s + np.arange(n) for s, n in zip(starts, sizes, strict=True)])

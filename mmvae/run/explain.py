@@ -11,10 +11,12 @@ from typing import Any
 from mmvae.config import nearest, show
 from mmvae.types import InputError
 
-# Flags that were, and what replaces them.
+# Flags, and a mode, that were, and what replaces them.
 _REMOVED = {
     'cluster': '--mode=sweep --script writes sbatch.sh, an array job for SLURM, to --workdir',
     'cluster_options': 'edit the #SBATCH lines of sbatch.sh, which --mode=sweep --script writes',
+    'markdown': 'leave it out; --mode=report writes the tables as Markdown',
+    'mode=tables': '--mode=report writes the tables with all else, to --out',
     'stacked': 'leave it out; --jobs is how many points of a sweep run at a time',
 }
 _SYMBOLS = {'lambda': 'objective.joint_weight', 'psi': 'objective.free_bits'}
@@ -45,7 +47,7 @@ def check_flags(mode: str, flags_of: Mapping[str, Collection[str]], flags: Any) 
 
 
 def find_config(argv: Sequence[str], experiments: Path) -> str | None:
-    """The config file that argv names, the last of several; None without one.
+    """The config file that argv names, FILE.py or FILE.py:ARGUMENT, the last of several; None without one.
 
     Raises:
       InputError: there is no such file, or it is not clear whose fields are set.
@@ -55,8 +57,9 @@ def find_config(argv: Sequence[str], experiments: Path) -> str | None:
         if match := re.fullmatch('--?config(=.*)?', flag, re.DOTALL):
             paths.append(match[1][1:] if match[1] else following)
     for path in paths:
-        if not os.path.isfile(path):  # a pipe would be waited for
-            close = _close(Path(path).stem, [file.stem for file in experiments.glob('*.py')])
+        name = path.partition(':')[0]
+        if not os.path.isfile(name):  # a pipe would be waited for
+            close = _close(Path(name).stem, [file.stem for file in experiments.glob('*.py')])
             hint = f'. Did you mean --config={experiments.name}/{close}.py?' if close else ''
             raise InputError(
                 f'--config: {show(path)[1:-1]}: no such file; experiments are in {experiments}{hint}'
@@ -67,11 +70,15 @@ def find_config(argv: Sequence[str], experiments: Path) -> str | None:
 
 
 def call(path: str, function: str, missing: str, *arguments: Any) -> Any:
-    """What a function of a config file gives; an `InputError` where it fails, or is `missing`."""
+    """What a function of a config file gives; an `InputError` where it fails, or is `missing`.
+
+    Of FILE.py:ARGUMENT its last argument is that ARGUMENT.
+    """
+    file, *last = path.split(':', 1)
     try:
-        defined = runpy.run_path(path).get(function)
+        defined = runpy.run_path(file).get(function)
         if defined:
-            return defined(*arguments)
+            return defined(*arguments, *last)
     except (Exception, SystemExit) as error:
         text = ' '.join(f'{type(error).__name__}: {error}'.split())
         raise InputError(f'--config: {function}() of {path} failed: {text[:300]}') from error
@@ -91,6 +98,9 @@ def fault(error: BaseException, argv: Sequence[str], path: str, flags: Collectio
             f'--config: get_config() of {path} gives {show(config)}; allowed: an '
             'ml_collections.ConfigDict, as base.get_config() of the experiments gives it'
         )
+    for arg in argv:
+        if '=' in arg and (removed := arg.lstrip('-')) in _REMOVED:
+            return f'--{removed}: there is no such mode any more; {_REMOVED[removed]}'
     unknown = getattr(error, 'flagname', 'config.')
     if not unknown.startswith('config.'):
         return _unknown_flag(unknown, flags, list(_fields(config)))

@@ -26,7 +26,7 @@ from mmvae.config import Config, differences, get_field, override, show
 from mmvae.run import explain, measure
 from mmvae.run import folder as run
 from mmvae.run.provenance import absolute, read_json
-from mmvae.system import metrics, parallel, process
+from mmvae.system import metrics, parallel
 from mmvae.types import InputError
 
 Overrides = Mapping[str, Any]  # field -> value
@@ -241,10 +241,8 @@ def write_sweep(sweep: Sweep, folder: Path) -> None:
 def run_point(folder: Path, index: int) -> None:
     """Trains one point of the sweep in a folder, as a run of its own: see `measure.train`.
 
-    Where a sweep's process started this one, it saves and ends when that one ends. Raises an
-    `InputError` where there is no such point.
+    Raises an `InputError` where there is no such point.
     """
-    process.end_with_parent()
     sweep = read_sweep(folder)
     if not 0 <= index < len(sweep.points):
         raise InputError(

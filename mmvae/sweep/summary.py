@@ -15,7 +15,6 @@ import numpy as np
 
 from mmvae import data as data_sets
 from mmvae import evaluate, quantities
-from mmvae.analysis import tables
 from mmvae.config import get_field
 from mmvae.quantities import Quantity, find, joined, quantity_of
 from mmvae.run import folder as run
@@ -192,7 +191,7 @@ def write(points: Sequence[Point], folder: Path) -> str:
         )
     rows, chosen = rows_of(outcomes), best_text(outcomes)
     text = f'{title}\n\n{metrics.table(rows)}\n\n{chosen}'
-    markdown = f'{title}\n\n{tables.markdown(rows)}\n\n```\n{chosen}\n```\n'
+    markdown = f'{title}\n\n{metrics.markdown_table(rows)}\n\n```\n{chosen}\n```\n'
     paths = [folder / 'summary.csv', folder / 'summary.md']
     try:
         metrics.write_atomically(paths[1], markdown)

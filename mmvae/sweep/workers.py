@@ -3,10 +3,7 @@
 import contextlib
 import os
 import shlex
-import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -76,7 +73,8 @@ def run_all(
     Raises:
       InputError, RunError, Stopped: as `train`; or the folder is in use or cannot be written.
     """
-    with _prepared(sweep, folder), tempfile.TemporaryDirectory(prefix='mmvae-compiled-') as shared:
+    # Points that differ in arguments of the compiled update alone share its program.
+    with _prepared(sweep, folder), process.environment_of_children() as environment:
         waiting = [p for p in chosen if not run.is_finished(p.config, p.workdir)]
         done = len(chosen) - len(waiting)
         print(f'{len(chosen)} points in {folder}, {done} of them finished', flush=True)
@@ -84,23 +82,16 @@ def run_all(
         is_cpu = parallel.backend() == 'cpu'
         places = len(cores) if is_cpu else max(1, parallel.count_gpus())  # a process has all TPUs
         at_once = max(1, min(at_once or places, len(waiting)))
-        environment = {
-            # Points that differ in arguments of the compiled update alone share its program.
-            'JAX_COMPILATION_CACHE_DIR': shared,
-            'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
-            **os.environ,
-            process.PARENT: str(os.getpid()),
-        }
         number = {point.workdir: i for i, point in enumerate(sweep.points)}
 
-        def start(point: Point, place: int) -> _Child:
+        def start(point: Point, place: int) -> process.Child:
             command = _command(launcher, folder, number[point.workdir])
             output = folder / 'output' / f'{point.workdir.name}.txt'
             own = parallel.share_of_gpus(place, at_once)
-            child = _Child(point, command, output, {**environment, **own})
+            child = process.Child(command, output, {**environment, **own})
             if 1 < at_once <= len(cores):
                 with contextlib.suppress(OSError):  # it has already ended
-                    os.sched_setaffinity(child.process.pid, cores[place::at_once])
+                    os.sched_setaffinity(child.pid, cores[place::at_once])
             return child
 
         with process.stop_requests() as stop_request:
@@ -121,37 +112,13 @@ def _command(launcher: Path, folder: Path, point: int) -> list[str]:
     return [sys.executable, str(launcher), '--mode=sweep', workdir, f'--point={point}']
 
 
-class _Child:
-    """A process that trains a point; what it prints is added to a file."""
-
-    def __init__(self, point: Point, command: list[str], output: Path, environment):
-        self.point, self.output = point, output
-        with output.open('ab') as file:
-            self._start = file.tell()
-            self.process = subprocess.Popen(
-                command, env=environment, stdout=file, stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is this process's to pass on
-            )  # fmt: skip
-
-    def problem(self) -> str | None:
-        """None while it runs, '' once it has succeeded, else its code and the last line it printed."""
-        code = self.process.poll()
-        if not code:
-            return None if code is None else ''
-        how = f'exit code {code}' if code > 0 else signal.Signals(-code).name
-        text = self.output.read_bytes()[self._start :].decode(errors='replace')
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return f'{how}: {lines[-1] if lines else "nothing was printed"} ({self.output})'
-
-
 def _run_all(
-    waiting: list[Point], start: Callable[[Point, int], _Child], at_once: int,
+    waiting: list[Point], start: Callable[[Point, int], process.Child], at_once: int,
     stop_request: Callable[[], int | None],
 ) -> dict[str, str]:  # fmt: skip
     updates = {p.workdir: p.config.train.num_updates for p in waiting}
-    made = {p.workdir: _updates(p) for p in waiting}
-    running: dict[int, _Child] = {}  # by place
+    made = {p.workdir: metrics.updates_logged(p.workdir) for p in waiting}
+    running: dict[int, tuple[Point, process.Child]] = {}  # by place
     held, failed = set(), {}
     with metrics.progress_bar(sum(updates.values()), sum(made.values()), 'updates', 'sweep') as bar:
         try:
@@ -166,11 +133,11 @@ def _run_all(
                             )
                     elif free:
                         waiting.remove(point)
-                        running[min(free)] = start(point, min(free))
+                        running[min(free)] = point, start(point, min(free))
                 time.sleep(_POLL_SECONDS)
-                for place, child in list(running.items()):
-                    workdir, problem = child.point.workdir, child.problem()
-                    made[workdir] = _updates(child.point)
+                for place, (point, child) in list(running.items()):
+                    workdir, problem = point.workdir, child.problem()
+                    made[workdir] = metrics.updates_logged(workdir)
                     if problem is None:
                         continue
                     del running[place]
@@ -181,7 +148,7 @@ def _run_all(
                         updates[workdir] = made[workdir]  # fewer, where it stopped early
                         bar.write(f'finished: {workdir.name}')
                 bar.total = sum(updates.values())
-                workdirs = [child.point.workdir for child in running.values()]
+                workdirs = [point.workdir for point, _ in running.values()]
                 measuring = sum(made[w] == updates[w] for w in workdirs)
                 finished = len(updates) - len(waiting) - len(running) - len(failed)
                 bar.set_postfix_str(
@@ -194,20 +161,11 @@ def _run_all(
                     bar.write('stopped; the same command goes on', file=sys.stderr)
                     raise Stopped(bar.n, number)
         finally:
-            for child in running.values():
-                child.process.terminate()
-            for child in running.values():
-                child.process.wait()
+            for _, child in running.values():
+                child.ask_to_end()
+            for _, child in running.values():
+                child.wait()
     return failed
-
-
-def _updates(point: Point) -> int:
-    """Updates that a point has logged."""
-    try:
-        rows = metrics.read_metrics(point.workdir / 'metrics.jsonl')
-        return rows[-1]['step'] if rows else 0
-    except (InputError, OSError):  # its own process says so
-        return 0
 
 
 _SCRIPT = """#!/bin/bash

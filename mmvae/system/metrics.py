@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -197,6 +197,15 @@ def read_metrics(path: Path, kind: str = '') -> list[dict[str, Any]]:
     return [row for row in rows if kind in ('', row['kind'])]
 
 
+def updates_logged(workdir: Path) -> int:
+    """The step of the last row of a run's metrics.jsonl; 0 where there is none that can be read."""
+    try:
+        rows = read_metrics(workdir / 'metrics.jsonl')
+        return rows[-1]['step'] if rows else 0
+    except (InputError, OSError):  # the run's own process says so
+        return 0
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to, which takes the place of `path` once it is written whole, or goes."""
@@ -225,10 +234,17 @@ def number(estimate: Mapping[str, Any], digits: int = 2) -> str:
     return f'{estimate["mean"]:.{digits}f}{stderr}'
 
 
-def progress_bar(total: int, initial: int, unit: str, description: str) -> tqdm:
-    """A bar with count, rate and time left; `set_postfix_str` shows what is measured."""
-    shown = {'desc': description, 'mininterval': 1.0, 'disable': not parallel.is_first()}
+def progress_bar(total: float, initial: float, unit: str, description: str, **more: Any) -> tqdm:
+    """A bar with count, rate and time left, or as tqdm is told; `set_postfix_str` shows what is measured."""
+    shown = {'desc': description, 'mininterval': 1.0, 'disable': not parallel.is_first(), **more}
     return tqdm(total=total, initial=initial, unit=f' {unit}', **shown)
+
+
+def markdown_table(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as a table of Markdown, the first its heading."""
+    heading, *rows = [tuple(str(cell).replace('|', '\\|') for cell in row) for row in rows]
+    lines = [heading, ('---',) * len(heading), *rows]
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
 
 
 def table(rows: Iterable[tuple[str, ...]]) -> str:

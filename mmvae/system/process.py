@@ -1,4 +1,4 @@
-"""The process and its folder: one process a folder, a log, signals, where a run came from."""
+"""The process and its folder: one process a folder, its children, a log, signals, where a run came from."""
 
 import contextlib
 import fcntl
@@ -10,9 +10,10 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -65,6 +66,53 @@ def is_held(workdir: Path) -> bool:
     return False
 
 
+class Child:
+    """A process that this one has started and may end; what it prints is added to a file."""
+
+    def __init__(
+        self, command: Sequence[str], output: Path, environment: Mapping[str, str],
+        folder: Path | None = None,
+    ):  # fmt: skip
+        """Starts it, in a folder where one is given. See `environment_of_children`."""
+        self.output = output
+        with output.open('ab') as file:
+            self._start = file.tell()
+            self._process = subprocess.Popen(
+                command, env=environment, cwd=folder, stdout=file, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is this process's to pass on
+            )  # fmt: skip
+        self.pid = self._process.pid
+
+    def problem(self) -> str | None:
+        """None while it runs, '' once it has succeeded, else its code and the last line it printed."""
+        code = self._process.poll()
+        if not code:
+            return None if code is None else ''
+        how = f'exit code {code}' if code > 0 else signal.Signals(-code).name
+        text = self.output.read_bytes()[self._start :].decode(errors='replace')
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return f'{how}: {lines[-1] if lines else "nothing was printed"} ({self.output})'
+
+    def ask_to_end(self) -> None:
+        self._process.terminate()
+
+    def wait(self) -> None:
+        self._process.wait()
+
+
+@contextlib.contextmanager
+def environment_of_children() -> Iterator[dict[str, str]]:
+    """The environment of children that end with this process and share the programs JAX compiles."""
+    with tempfile.TemporaryDirectory(prefix='mmvae-compiled-') as shared:
+        yield {
+            'JAX_COMPILATION_CACHE_DIR': shared,
+            'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
+            **os.environ,
+            PARENT: str(os.getpid()),
+        }
+
+
 def end_with_parent() -> None:
     """Sends this process a SIGTERM when the one that PARENT names, its parent, ends.
 
@@ -84,6 +132,8 @@ def end_with_parent() -> None:
 def supervise(why_aborted: Callable[[str], str | None]) -> None:
     """Returns in a child of this process, which waits for it and ends as it does.
 
+    The child is to call `end_with_parent`.
+
     JAX aborts a process in C++ where another of the run has ended, with a page of text. No Python of
     that process can say it in one line, so its parent does: what `why_aborted` makes of the text.
     """
@@ -94,7 +144,6 @@ def supervise(why_aborted: Callable[[str], str | None]) -> None:
         os.dup2(sink, sys.stderr.fileno())
         os.close(source)
         os.environ[PARENT] = str(parent)
-        end_with_parent()
         return
     os.close(sink)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
