@@ -312,7 +312,8 @@ MISSING = """\
 * The other full sizes (`NAME_full.py`), `coloured_mnist_ar` and `cifar10_softmax`: they are for an accelerator, and
   `--mode=reproduce --scale=gpu` runs them.
 * The thesis's 25,423 and 17,865 unpaired photographs, of a collection that is not at hand.
-* What more devices and processes cost, and what a network allows, is no claim of the thesis: [scaling.md](scaling.md) has it."""
+* No claims of the thesis: [scaling.md](scaling.md) has what more devices and processes cost, and [peers.md](peers.md) what another library,
+  MultiVae, reaches on the same digits."""
 
 _README_ROWS = (
     ('mnist5k', '`mnist5k`, the default: halves of 5,000 digits, 500 pairs', '7.3', 'joint_bound', ''),

@@ -54,7 +54,7 @@ def test_the_plan_has_every_result_and_what_it_names_is_there():
     files = {
         p.name.split('.')[0] for p in (ROOT / 'experiments/results').glob('*') if p.suffix != '.png'
     }
-    assert files <= names
+    assert files - {'peers'} <= names  # the comparison with another library has a page of its own
     for name in names:
         assert (ROOT / 'experiments' / f'{name}.py').is_file()
     named = [n for s in plan.sections for n in s.runs]
