@@ -14,6 +14,7 @@ from mmvae.model.layers import (
     MaskedConv,
     channel_of,
     convolve_transpose,
+    elu,
 )
 from tests import small
 
@@ -159,3 +160,12 @@ def test_transposed_convolution_refuses_other_kernels_and_strides():
     for size, stride in [((5, 5), 2), ((3, 3), 3)]:
         with pytest.raises(ValueError, match='want'):
             convolve_transpose(u, jnp.zeros((*size, 1, 1)), stride)
+
+
+def test_elu_and_its_derivative_are_flaxs():
+    u = jnp.concatenate(
+        [jnp.linspace(-100, 3, 207), jnp.array([0.0, -0.0, 1e-30, -1e-30, -1e4, 1e4])]
+    )
+    np.testing.assert_array_equal(elu(u), nn.elu(u))
+    by_output, direct = (jax.vmap(jax.grad(f))(u) for f in (elu, nn.elu))
+    np.testing.assert_allclose(by_output, direct, rtol=1e-6, atol=1e-7)

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmvae.model.layers import Conv, MaskedConv
+from mmvae.model.layers import Conv, MaskedConv, elu
 from mmvae.model.likelihoods import Linear, enter, make_likelihood, outputs_per_element
 from mmvae.types import Array, InputError, Key, Modality, Params, RunError
 
@@ -46,9 +46,9 @@ class MaskedBlock(nn.Module):
     @nn.compact
     def __call__(self, u: Array, layer: Callable[[nn.Module, Array], Array]) -> Array:
         half = u.shape[-1] // 2
-        v = layer(MaskedConv(half, self.channels, 1, name='reduce'), nn.elu(u))
-        v = layer(MaskedConv(half, self.channels, self.size, name='look'), nn.elu(v))
-        v = nn.elu(v)
+        v = layer(MaskedConv(half, self.channels, 1, name='reduce'), elu(u))
+        v = layer(MaskedConv(half, self.channels, self.size, name='look'), elu(v))
+        v = elu(v)
         change = layer(MaskedConv(u.shape[-1], self.channels, 1, name='expand'), v)
         if self.gated:
             gate = MaskedConv(u.shape[-1], self.channels, 1, name='gate')
@@ -114,7 +114,7 @@ class AutoregressiveDecoder(nn.Module):
 
     def conditions(self, z: Array) -> tuple[Array, ...]:
         """What z adds to each masked block's input, [(B), H, W, feature_maps] each."""
-        u = nn.elu(self.features(z))
+        u = elu(self.features(z))
         return tuple(conditioner(u) for conditioner in self.conditioners)
 
     def outputs(
@@ -125,8 +125,8 @@ class AutoregressiveDecoder(nn.Module):
         u = layer(self.first, enter(self.modality, x))
         for block, condition in zip(self.masked, conditions, strict=True):
             u = block(u + condition, layer)
-        u = layer(self.hidden, nn.elu(u))
-        return layer(self.last, nn.elu(u))
+        u = layer(self.hidden, elu(u))
+        return layer(self.last, elu(u))
 
     def diagonal(
         self, weights: Sequence, caches: Sequence[Array], conditions: Sequence[Array], x: Array

@@ -11,6 +11,7 @@ Layers take one example or a batch of them; initialisation needs a batch.
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -196,6 +197,24 @@ class MaskedConv(_WeightNormalised):
                 taps.append(kernel[reach - above, reach + right])
         v = jnp.concatenate(seen, -1) @ jnp.concatenate(taps)
         return v + along_last(bias, v)
+
+
+@jax.custom_vjp
+def elu(u: Array) -> Array:
+    """u where u > 0, else exp(u) - 1. Its derivative is made of its output y, which is 1 or y + 1."""
+    return jnp.where(u > 0, u, jnp.expm1(jnp.minimum(u, 0.0)))
+
+
+def _elu_forward(u: Array) -> tuple[Array, Array]:
+    y = elu(u)
+    return y, y
+
+
+def _elu_backward(y: Array, g: Array) -> tuple[Array]:
+    return (jnp.where(y > 0, g, g * (y + 1)),)
+
+
+elu.defvjp(_elu_forward, _elu_backward)
 
 
 def channel_of(maps: int, channels: int) -> np.ndarray:

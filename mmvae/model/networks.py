@@ -12,7 +12,7 @@ import flax.linen as nn
 
 from mmvae.config import ModelConfig
 from mmvae.model.autoregressive import AutoregressiveDecoder
-from mmvae.model.layers import Conv, ConvTranspose, Dense
+from mmvae.model.layers import Conv, ConvTranspose, Dense, elu
 from mmvae.model.likelihoods import Linear, enter, outputs_per_element
 from mmvae.types import Array, Modality
 
@@ -27,8 +27,8 @@ class DenseEncoder(nn.Module):
     def __call__(self, x: Array) -> Array:
         batch = x.shape[: x.ndim - len(self.modality.shape)]
         u = enter(self.modality, x).reshape(*batch, -1)
-        u = nn.elu(Dense(self.hidden)(u))
-        return nn.elu(Dense(self.hidden)(u))
+        u = elu(Dense(self.hidden)(u))
+        return elu(Dense(self.hidden)(u))
 
 
 class ResidualBlock(nn.Module):
@@ -44,7 +44,7 @@ class ResidualBlock(nn.Module):
     @nn.compact
     def __call__(self, u: Array) -> Array:
         v = Conv(self.features)(u)
-        v = Conv(self.features, self.stride)(nn.elu(v))
+        v = Conv(self.features, self.stride)(elu(v))
         if self.stride != 1 or u.shape[-1] != self.features:
             u = Conv(self.features, self.stride, name='shortcut')(u)
         return v + u
@@ -62,9 +62,9 @@ class ConvEncoder(nn.Module):
     def __call__(self, x: Array) -> Array:
         u = enter(self.modality, x)
         for stride in self.strides:
-            u = nn.elu(ResidualBlock(self.feature_maps, stride)(u))
+            u = elu(ResidualBlock(self.feature_maps, stride)(u))
         u = u.reshape(*u.shape[:-3], -1)
-        return nn.elu(Dense(self.hidden)(u))
+        return elu(Dense(self.hidden)(u))
 
 
 class DenseDecoder(nn.Module):
@@ -79,8 +79,8 @@ class DenseDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array) -> Array:
-        u = nn.elu(Dense(self.hidden)(z))
-        u = nn.elu(Dense(self.hidden)(u))
+        u = elu(Dense(self.hidden)(z))
+        u = elu(Dense(self.hidden)(u))
         u = Dense(math.prod(self.size) * self.outputs)(u)
         return u.reshape(*u.shape[:-1], *self.size, self.outputs)
 
@@ -96,7 +96,7 @@ class TransposedResidualBlock(nn.Module):
     @nn.compact
     def __call__(self, u: Array) -> Array:
         v = ConvTranspose(self.features, self.stride, self.out_size)(u)
-        v = ConvTranspose(self.outputs)(nn.elu(v))
+        v = ConvTranspose(self.outputs)(elu(v))
         if self.stride != 1 or u.shape[-1] != self.outputs:
             u = ConvTranspose(self.outputs, self.stride, self.out_size, name='shortcut')(u)
         return v + u
@@ -121,17 +121,17 @@ class ConvDecoder(nn.Module):
     @nn.compact
     def __call__(self, z: Array) -> Array | Linear:
         *sizes, smallest = image_sizes(self.size, self.strides)
-        u = nn.elu(Dense(self.hidden)(z))
+        u = elu(Dense(self.hidden)(z))
         u = Dense(math.prod(smallest) * self.feature_maps)(u)
         u = u.reshape(*u.shape[:-1], *smallest, self.feature_maps)
         for i in reversed(range(len(self.strides))):
             is_last = i == 0 and not self.pointwise
             outputs = self.outputs if is_last else self.feature_maps
             block = TransposedResidualBlock(self.feature_maps, outputs, self.strides[i], sizes[i])
-            u = block(nn.elu(u))
+            u = block(elu(u))
         if not self.pointwise:
             return u
-        last, u = Dense(self.outputs), nn.elu(u)
+        last, u = Dense(self.outputs), elu(u)
         last(u)  # initialises it; what is not used is not computed
         return Linear(u, *last.weights())
 

@@ -30,7 +30,7 @@ from mmvae.model.distributions import (
     log_softplus,
     product,
 )
-from mmvae.model.layers import Dense, MaskedDense
+from mmvae.model.layers import Dense, MaskedDense, elu
 from mmvae.types import Array, Key, Observed, Params
 
 
@@ -51,7 +51,7 @@ class FlowStep(nn.Module):
         hidden_degree = np.arange(self.hidden) * max(dim - 1, 1) // self.hidden
         # Of all units h is seen; of z, what comes no later than a hidden unit's degree.
         seen = np.concatenate([degree, np.full(h.shape[-1], -1)])[:, None] <= hidden_degree
-        u = nn.elu(MaskedDense(self.hidden)(jnp.concatenate([z, h], -1), seen))
+        u = elu(MaskedDense(self.hidden)(jnp.concatenate([z, h], -1), seen))
         before = np.concatenate([hidden_degree, np.full(h.shape[-1], -1)])[:, None] < degree
         u = jnp.concatenate([u, h], -1)
         m = MaskedDense(dim, name='shift')(u, before)
@@ -74,7 +74,7 @@ class SharedFlowStep(nn.Module):
         dim = z.shape[-1]
         degree = np.arange(dim)
         hidden_degree = np.arange(self.hidden) * max(dim - 1, 1) // self.hidden
-        u = nn.elu(self._linear('hidden', z, degree[:, None] <= hidden_degree, 1.0))
+        u = elu(self._linear('hidden', z, degree[:, None] <= hidden_degree, 1.0))
         before = hidden_degree[:, None] < degree
         log_s = jnp.tanh(self._linear('scale', u, before, 0.1))
         return jnp.exp(log_s) * z + self._linear('shift', u, before, 0.1), log_s
@@ -256,7 +256,7 @@ class MergedPosterior(nn.Module):
         present = [name for name in self.modality_names if name in h]
         linear = {name: Dense(self.hidden, name=f'linear_{name}')(h[name]) for name in present}
         merged = sum(linear[n] if is_seen is None else is_seen[n] * linear[n] for n in present)
-        return PosteriorHead(self.latent_dim, self.flow_steps, name='head')(nn.elu(merged))
+        return PosteriorHead(self.latent_dim, self.flow_steps, name='head')(elu(merged))
 
 
 class SeparatePosterior(nn.Module):
