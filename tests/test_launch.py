@@ -387,7 +387,7 @@ REFUSALS = {
     'a misspelt field after an argument': (['--config=experiments/smoke.py:mnist5k', '--config.sed=1'], ["no field 'sed'", 'seed']),
     'a scale left out': (['--mode=reproduce'], ['--scale: not given', 'smoke', 'cpu', 'gpu']),
     'a misspelt scale': (['--mode=reproduce', '--scale=tpu'], ['--scale', '<smoke|cpu|gpu>']),
-    'an unknown table': (['--mode=reproduce', '--scale=gpu', '--only=9.9'], ["'9.9'", 'mnist_vae', 'table 7.1']),
+    'an unknown table': (['--mode=reproduce', '--scale=gpu', '--only=9.9'], ["'9.9'", '--list', 'table 7.1']),
     'the data of toys': (['--mode=reproduce', '--scale=smoke', '--data_dir=.'], ['--data_dir', 'smoke']),
     'an experiment of all': (['--mode=reproduce', '--scale=cpu', '--config.seed=1'], ['--config', '--only']),
     'a name without its file': (['--config=mnist5k'], ['--config: mnist5k', '--config=experiments/mnist5k.py']),

@@ -223,7 +223,7 @@ def choose(plan: Plan, scale: str, only: str | None) -> list[Run]:
             known = sorted({part for of in parts.values() for part in of})
             raise InputError(
                 f'--only: {show(word)} given; allowed with --scale={scale}, with commas between them: '
-                f'{", ".join(words)}; {", ".join(known)}, or only the number'
+                f'{", ".join(known)}, the number alone, or the name of a run as --list shows it'
             )
     return [run for run in runs if asked is None or asked & words[run.name]]
 
