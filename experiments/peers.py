@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import jax
@@ -214,10 +214,9 @@ def settings(rows: Sequence[Row]) -> dict[tuple[str, str, float], list[Row]]:
 
 def mean(values: Sequence[float]) -> str:
     """'mean +- standard error over seeds', where there are several."""
-    text = f'{fmean(values):.1f}'
-    if len(values) == 1:
-        return text
-    return f'{text} +- {stdev(values) / len(values) ** 0.5:.1f}'
+    over_seeds = metrics.Mean()
+    over_seeds.add(values)
+    return metrics.number({'mean': over_seeds.mean, 'stderr': over_seeds.stderr}, 1)
 
 
 def results_table(rows: Sequence[Row], library: str) -> str:

@@ -248,7 +248,7 @@ class Config:
         """8 hexadecimal digits of the fields that make this run another run."""
         fixed = {
             field: value
-            for field, value, default in _leaves(self)
+            for field, value, default in leaves(self)
             # patience was fixed once, and runs keep their folders.
             if (not _may_change(field) or field == 'train.patience')
             # A later field at its default leaves a run, and so its folder, the same.
@@ -316,7 +316,7 @@ def differences(old: Config, new: Config, measuring: bool = False) -> list[str]:
 
     Where its training does not go on, all fields of `eval` may differ.
     """
-    old, new = ({field: value for field, value, _ in _leaves(c)} for c in (old, new))
+    old, new = ({field: value for field, value, _ in leaves(c)} for c in (old, new))
     return [
         f'{field}: {old.get(field)!r} there, {new.get(field)!r} here'
         for field in sorted({*old, *new})
@@ -427,13 +427,13 @@ def get_field(config: Any, field: str) -> Any:
     return config
 
 
-def _leaves(section: Any, prefix: str = '') -> Iterator[tuple[str, Any, Any]]:
+def leaves(section: Any, prefix: str = '') -> Iterator[tuple[str, Any, Any]]:
     """('data.num_pairs', its value, its default) of each field, with lists for tuples as in JSON."""
     for field in dataclasses.fields(section):
         value, path = getattr(section, field.name), prefix + field.name
         if field.name == 'options':
-            yield from _leaves(value, prefix)
+            yield from leaves(value, prefix)
         elif dataclasses.is_dataclass(value):
-            yield from _leaves(value, f'{path}.')
+            yield from leaves(value, f'{path}.')
         else:
             yield path, *(list(v) if isinstance(v, tuple) else v for v in (value, field.default))

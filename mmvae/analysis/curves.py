@@ -30,13 +30,12 @@ def draw_validations(runs: Sequence[Run], path: Path) -> None:
     figure = _make_figure(12)
     left, right = figure.subplots(1, 2)
     passes = 0.0
-    for number, (name, config, names, rows) in enumerate(runs):
+    for number, run in enumerate(runs):
+        name, config, names, rows = run
         steps, color = [row['step'] for row in rows], f'C{number}'
         values = [quantities.from_columns(row, names) for row in rows]
-        scores = [evaluate.selection_bound(bounds, config, names) for bounds in values]
-        left.plot(
-            steps, [score for _, score in scores], color=color, label=f'{name}: {scores[0][0]}'
-        )
+        bound, scores = _scores(run)
+        left.plot(steps, scores, color=color, label=f'{name}: {bound}')
         directions = [(s, t) for s in names for t in names if s != t]
         for direction, (source, target) in enumerate(directions):
             part = Quantity('reconstruction', joined(names), '', source, target)
@@ -58,23 +57,26 @@ def draw_validations(runs: Sequence[Run], path: Path) -> None:
     _save(figure, path)
 
 
+def _scores(run: Run) -> tuple[str, list[float]]:
+    """The bound that a run's checkpoints are chosen by, and its values, in nats."""
+    values = (quantities.from_columns(row, run.names) for row in run.rows)
+    scores = [evaluate.selection_bound(bounds, run.config, run.names) for bounds in values]
+    return scores[0][0], [score for _, score in scores]
+
+
 def draw_training(runs: Sequence[Run], path: Path) -> None:
     """Writes the validation bound that each run is chosen by, over its updates and over seconds of training.
 
     The beginning, which would leave no room for the rest, is cut off.
     """
     figure = _make_figure(12)
-    lowest = []
+    scored = [_scores(run) for run in runs]
     for axes, column in zip(figure.subplots(1, 2, sharey=True), ('step', 'seconds'), strict=True):
-        for name, config, names, rows in runs:
-            values = [quantities.from_columns(row, names) for row in rows]
-            scores = [evaluate.selection_bound(bounds, config, names) for bounds in values]
-            bounds = [score for _, score in scores]
-            axes.plot([row[column] for row in rows], bounds, label=f'{name}: {scores[0][0]}')
-            lowest.append(bounds[len(bounds) // 5])
+        for run, (bound, scores) in zip(runs, scored, strict=True):
+            axes.plot([row[column] for row in run.rows], scores, label=f'{run.name}: {bound}')
         axes.set_xlabel({'step': 'updates'}.get(column, column))
         axes.grid(alpha=0.3)
-    axes.set_ylim(bottom=min(lowest))
+    axes.set_ylim(bottom=min(scores[len(scores) // 5] for _, scores in scored))
     figure.axes[0].set_ylabel('nats, validation set')
     figure.axes[0].legend(fontsize=8)
     _save(figure, path)

@@ -9,6 +9,8 @@ from urllib.parse import unquote
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from mmvae.system import metrics
+
 _STYLE = """
 :root { color-scheme: light dark; --text: #1d2329; --page: #ffffff; --line: #d5dbe1; --soft: #f3f5f7; --link: #0b5cad; }
 @media (prefers-color-scheme: dark) {
@@ -55,6 +57,14 @@ def page(markdown: str, folder: Path) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n'
     )
+
+
+def write(text: str, folder: Path) -> list[Path]:
+    """Writes a page as report.md and report.html to the folder of its pictures; gives the two paths."""
+    paths = [folder / 'report.md', folder / 'report.html']
+    metrics.write_atomically(paths[0], text)
+    metrics.write_atomically(paths[1], page(text, folder))
+    return paths
 
 
 def anchor(heading: str) -> str:

@@ -78,12 +78,9 @@ def write(
             source = results.folders[-1].parent / name
             if source.is_file() and source.parent.resolve() != folder.resolve():
                 shutil.copyfile(source, folder / name)
-        paths = folder / 'report.md', folder / 'report.html'
-        metrics.write_atomically(paths[0], text)
-        metrics.write_atomically(paths[1], html.page(text, folder))
+        return html.write(text, folder)
     except OSError as error:
         raise InputError(f'--out: {folder} cannot be written ({error.strerror})') from error
-    return list(paths)
 
 
 _OF_SCALE = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmvae.analysis import curves
+from mmvae.config import leaves
 from mmvae.quantities import find, joined
 from mmvae.reproduce import html
 from mmvae.reproduce.html import code
@@ -26,7 +27,7 @@ _MOST_IN_A_FIGURE = 10
 
 
 class Entry(NamedTuple):
-    """A folder of the page: a run, or the points of a sweep, or neither where it cannot be read.
+    """A folder of the page: a run, or the runs of a sweep, or neither where it cannot be read.
 
     Its pictures are called NUMBER.NAME.
     """
@@ -35,7 +36,7 @@ class Entry(NamedTuple):
     name: str
     state: str
     outcome: summary.Outcome | None = None
-    points: Sequence[Point] = ()
+    outcomes: Sequence[summary.Outcome] = ()
 
 
 def write(workdir: Path, out: Path) -> list[Path]:
@@ -51,14 +52,11 @@ def write(workdir: Path, out: Path) -> list[Path]:
     try:
         (out / PICTURES).mkdir(parents=True, exist_ok=True)
         text = _markdown(workdir, entries, out)
-        paths = out / 'report.md', out / 'report.html'
-        metrics.write_atomically(paths[0], text)
-        metrics.write_atomically(paths[1], html.page(text, out))
+        return html.write(text, out)
     except OSError as error:
         raise InputError(
             f'--out: {out} cannot be written ({error.strerror}); give another'
         ) from error
-    return list(paths)
 
 
 def _folders(workdir: Path) -> list[Path]:
@@ -85,10 +83,10 @@ def _read(number: int, folder: Path, workdir: Path) -> Entry:
     is_now = ', training now' if process.is_held(folder) else ''
     try:
         if os.path.lexists(folder / 'sweep.json'):
-            points = sweeps.read_sweep(folder).points
-            done = sum(o.status == 'finished' for o in summary.read(points))
-            state = f'sweep, {done} of {len(points)} points finished{is_now}'
-            return Entry(number, name, state, points=points)
+            outcomes = summary.read(sweeps.read_sweep(folder).points)
+            done = sum(o.status == 'finished' for o in outcomes)
+            state = f'sweep, {done} of {len(outcomes)} points finished{is_now}'
+            return Entry(number, name, state, outcomes=outcomes)
         config = run_folder.read_config(folder)
     except InputError as error:
         reason = run_folder.one_line(error).removeprefix('--workdir: ').replace(f'{folder}', name)
@@ -111,7 +109,7 @@ def _markdown(workdir: Path, entries: Sequence[Entry], out: Path) -> str:
     ]  # fmt: skip
     parts += _curves(runs, out)
     for entry in entries:
-        if entry.points:
+        if entry.outcomes:
             parts += _part(_sweep, entry, out) or _not_shown(entry)
     for entry in runs:
         if entry.state == 'finished':
@@ -134,7 +132,7 @@ def _not_shown(entry: Entry) -> list[str]:
 def _kind(entry: Entry) -> str:
     if entry.state.startswith(('cannot', 'damaged')):
         return 'cannot be read'
-    if entry.points:
+    if entry.outcomes:
         return 'of a sweep'
     return 'finished' if entry.state == 'finished' else 'not finished'
 
@@ -146,7 +144,7 @@ _HEADING = (
 
 def _varied(runs: Sequence[Entry]) -> dict[str, str]:
     """Run -> the fields in which the runs of its experiment differ, but for those of `eval`, with its values."""
-    trees = {e.name: _flat(e.outcome.point.config.to_dict()) for e in runs}
+    trees = {e.name: {f: v for f, v, _ in leaves(e.outcome.point.config)} for e in runs}
     texts = {}
     for name, tree in trees.items():
         alike = [t for t in trees.values() if t['experiment'] == tree['experiment']]
@@ -158,22 +156,13 @@ def _varied(runs: Sequence[Entry]) -> dict[str, str]:
     return texts
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-    fields = {}
-    for name, value in tree.items():
-        fields |= (
-            _flat(value, f'{prefix}{name}.') if isinstance(value, dict) else {prefix + name: value}
-        )
-    return fields
-
-
 def _unknown(entry: Entry, state: str) -> tuple[str, ...]:
     return (code(entry.name), state, *[''] * (len(_HEADING) - 2))
 
 
 def _row(entry: Entry, varied: Mapping[str, str]) -> tuple[str, ...]:
     if not entry.outcome:
-        return _unknown(entry, entry.state if entry.points else code(entry.state))
+        return _unknown(entry, entry.state if entry.outcomes else code(entry.state))
     o = entry.outcome
     config, names, test = o.point.config, o.names, o.test
     whole = {'of': joined(names), 'examples': 'all'}
@@ -228,14 +217,13 @@ def _validations(entry: Entry) -> list[dict[str, Any]]:
 
 
 def _sweep(entry: Entry, out: Path) -> list[str]:
-    outcomes = summary.read(entry.points)
     place = out / PICTURES / str(entry.number)
     place.mkdir(exist_ok=True)
-    best = summary.best_text(outcomes)
-    maps = summary.draw(outcomes, place)
+    best = summary.best_text(entry.outcomes)
+    maps = summary.draw(entry.outcomes, place)
     return [
         f'## {code(entry.name)}', f'A sweep: {entry.state.removeprefix("sweep, ")}.',
-        markdown_table(summary.rows_of(outcomes)), f'```\n{best}\n```' if best else '',
+        markdown_table(summary.rows_of(entry.outcomes)), f'```\n{best}\n```' if best else '',
         *(f'![{path.stem}]({path.relative_to(out)})' for path in maps),
     ]  # fmt: skip
 

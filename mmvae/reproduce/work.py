@@ -215,7 +215,8 @@ def reproduce(
 def choose(plan: Plan, scale: str, only: str | None) -> list[Run]:
     """The runs of a scale, or some of them; an `InputError` says what may be asked for."""
     runs = [run for run in plan.runs if ('cpu' if scale == 'smoke' else scale) in run.scales]
-    parts = {run.name: plan.at(scale).parts(run) for run in runs}
+    of_scale = plan.at(scale)
+    parts = {run.name: of_scale.parts(run) for run in runs}
     words = {name: {name, *of, *(part.split()[-1] for part in of)} for name, of in parts.items()}
     asked = {word.strip() for word in only.split(',')} if only is not None else None
     for word in sorted(asked or ()):
