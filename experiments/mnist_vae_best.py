@@ -1,8 +1,8 @@
-"""The fully connected VAE of Table 7.1 with what helps it: averaging, a flow of four steps, and twice the units.
+"""The fully connected VAE of Table 7.1 with what helps it: averaging, a flow of four steps, a falling rate.
 
 python launch.py --config=experiments/mnist_vae_best.py --data_dir=FOLDER_OF_mnist.npz
 
-An update takes 0.15 s on two CPU cores, all of them two hours.
+An update takes 0.04 s on two CPU cores, all of them half an hour.
 """
 
 from experiments import mnist_vae
@@ -12,10 +12,8 @@ def get_config():
     config = mnist_vae.get_config()
     config.experiment = 'mnist_vae_best'
     config.optimizer.averaging = 0.999
-    config.optimizer.halving = 16000
+    config.optimizer.halving = 10000
     config.model.flow_steps = 4
-    config.model.hidden = 900
-    config.model.latent_dim = 100
-    config.train.num_updates = 48000
-    config.train.eval_every = 2000
+    config.train.num_updates = 36000
+    config.train.eval_every = 3000
     return config
