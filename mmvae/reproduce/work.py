@@ -84,8 +84,11 @@ class _Place(NamedTuple):
         """What a run's training took, or is expected to take; None where nothing tells."""
         if self.scale == 'smoke':
             return _SMOKE_MINUTES
-        for path in (folder / f'{run.name}.json' for folder in self.folders()):
-            if _is_whole(path):
+        for folder in self.folders():
+            # A committed result may have been trained on another device than this scale's.
+            if folder == self.committed and self.scale in run.minutes:
+                break
+            if _is_whole(path := folder / f'{run.name}.json'):
                 return read_json(path)['seconds'] / 60
         return run.minutes.get(self.scale)
 
