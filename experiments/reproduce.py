@@ -325,7 +325,7 @@ places.
 MISSING = """\
 * Curves and pictures of `coloured_mnist`, `coloured_mnist_translation` and `coloured_mnist_combined`, whose results were
   kept before these were: `--mode=reproduce --scale=cpu` makes these runs again.
-* The other full sizes (`NAME_full.py`), and `cifar10_softmax`: they are for an accelerator, and
+* The other full sizes (`NAME_full.py`) and `cifar10_softmax`: they are for an accelerator, and
   `--mode=reproduce --scale=gpu` runs them.
 * The thesis's 25,423 and 17,865 unpaired photographs, of a collection that is not at hand.
 * No claims of the thesis: [scaling.md](scaling.md) has what more devices and processes cost, and [peers.md](peers.md) what another library,

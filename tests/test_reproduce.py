@@ -95,9 +95,8 @@ def test_listing_says_what_is_left_and_changes_nothing(reproduce, tmp_path, caps
     assert reproduce(list=True) == []
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:-1]] == ['one', 'other', 'sweep']
-    assert (
-        'committed     90.0' in lines[1]
-    )  # as the plan says of a CPU, whatever made what is committed
+    # As the plan says of a CPU, whatever made what is committed.
+    assert 'committed     90.0' in lines[1]
     assert 'committed     10.0' in lines[2]
     assert 'missing        ?' in lines[3]
     assert lines[-1].startswith('1 of 3 runs are to be made: 0.0 hours, besides 1')
