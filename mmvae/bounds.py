@@ -62,7 +62,12 @@ def elbo(model, q: Posterior, x: Observed, key: Key, num_samples: int = 1) -> Te
         z, kl = q.sample_and_kl(jax.random.fold_in(key, s), model.prior(), s)
         return Terms(model.log_likelihoods(z, x), kl)
 
-    samples = jax.vmap(of_sample)(jnp.arange(num_samples * q.num_components))
+    count = num_samples * q.num_components
+    if count == 1:
+        # A mapped axis of one sample stays between an activation and the convolution after it, and
+        # XLA's CPU backend then makes the activation anew for each of its uses.
+        return of_sample(0)
+    samples = jax.vmap(of_sample)(jnp.arange(count))
     return jax.tree.map(lambda a: jnp.mean(a, axis=0), samples)
 
 

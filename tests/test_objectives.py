@@ -129,6 +129,8 @@ def test_s_samples_are_the_mean_over_samples():
     np.testing.assert_allclose(terms.reconstruction['y'], expected, rtol=1e-5)
     one = bounds.bound(model, X, ('x', 'y'), key, num_samples=1)
     np.testing.assert_array_equal(one.kl, terms.kl)
+    first = model.decode(zs[0])['y'].log_prob(X['y'])
+    np.testing.assert_allclose(one.reconstruction['y'], first, rtol=1e-6)
 
 
 class WithMixture(LinearGaussian):
