@@ -193,7 +193,7 @@ def parse_flags(argv):
         path = explain.find_config(argv, _EXPERIMENTS) or default
         # An argument, since as the flag's default it would be read before its errors can be explained.
         rest = flags.FLAGS([argv[0], *[f'--config={path}'] * (path is default), *argv[1:]])
-        _CONFIG.value.to_dict()
+        _CONFIG.value.to_dict()  # raises here, where it is explained, if the file gave no ConfigDict
     except (Exception, SystemExit) as error:  # a config file may raise or give anything
         refuse(explain.fault(error, argv, str(path), list(flags.FLAGS)))
     flags.FLAGS['config'].using_default_value = path is default

@@ -1,9 +1,9 @@
 """The border between what a user writes and what the code reads.
 
 `parse` turns a ConfigDict into frozen dataclasses, whose fields carry the check of their own type
-and range. The module that defines a name (data, model, objectives) checks it, and fills in what was
-left open (None): `mmvae.run.folder.resolve` calls `parse` and then those. Every error is an
-`InputError` that names the field.
+and range. The module that defines a name, of a data set, a network or an objective, checks it and
+fills in what was left open (None): `mmvae.run.folder.resolve` calls `parse` and then those. Every
+error is an `InputError` that names the field.
 """
 
 import copy
@@ -31,7 +31,11 @@ def checked(
     kind: type, ok: Callable[[Any], bool], allowed: str, default: Any = dataclasses.MISSING,
     **more: Any,
 ) -> Any:  # fmt: skip
-    """A field of a dataclass, with what `parse` checks of its value."""
+    """A field of a dataclass, with what `parse` checks of its value.
+
+    `more` may have `base`, the value that experiments begin with. A field that came later has a
+    `default` instead, its value where the config of an older run lacks it.
+    """
     metadata = {'kind': kind, 'ok': ok, 'allowed': allowed, **more}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -62,7 +66,7 @@ def flag(**more: Any) -> Any:
 
 
 def by_subset(most: int, allowed: str) -> Any:
-    """A number of some sets of modalities, as 'x+y=32,x=64', kept in alphabetical order; '' of none."""
+    """A number for each of some sets of modalities, as 'x+y=32,x=64', sorted by name; '' where there is none."""
     canonical = functools.partial(_canonical, most)
     return checked(
         str, lambda v: canonical(v) is not None, allowed.format(most), default='', settle=canonical
@@ -428,7 +432,7 @@ def get_field(config: Any, field: str) -> Any:
 
 
 def leaves(section: Any, prefix: str = '') -> Iterator[tuple[str, Any, Any]]:
-    """('data.num_pairs', its value, its default) of each field, with lists for tuples as in JSON."""
+    """('data.num_pairs', its value, its `default`, if any) of each field, with lists for tuples as in JSON."""
     for field in dataclasses.fields(section):
         value, path = getattr(section, field.name), prefix + field.name
         if field.name == 'options':

@@ -85,7 +85,7 @@ def tracked_examples(data: DataSet, config: EvalConfig) -> dict[str, Examples]:
 
 
 def _places(complete: Rows, rows: Rows) -> np.ndarray:
-    """The places among complete examples of those that have these rows, for rows that one has."""
+    """For each of `rows` that is a complete example, its position among `complete`."""
     code = np.zeros((), int)
     for name in rows:  # a number for each combination: less to sort than the combinations
         both = np.concatenate([complete[name], rows[name]]).astype(int)

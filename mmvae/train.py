@@ -51,7 +51,7 @@ class TrainState:
 
 
 class Hyper(NamedTuple):
-    """What one compilation serves any value of.
+    """The numbers that the compiled update takes as arguments, so that other values need no compiling.
 
     Attributes:
       joint_weight: lambda of equation (4.12).

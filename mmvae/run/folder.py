@@ -50,7 +50,8 @@ _OBJECTIVE = 'objective.py'  # the text of `objective.file` in a run's folder
 def resolve(tree: Mapping[str, Any]) -> Config:
     """A checked config in which nothing is left open, from a ConfigDict or a nested dict.
 
-    `config.parse`, then whoever owns a name checks it and fills in what belongs to it.
+    `config.parse`; then the module that defines the name of the data set, the network or the objective checks it
+    and fills in what was left open.
 
     Raises:
       InputError: a field is unknown, missing, of a wrong type or value, or does not go with
@@ -345,7 +346,7 @@ def is_finished(config: Config, workdir: Path) -> bool:
 
 
 def is_trained(config: Config, results: dict[str, Any] | None) -> bool:
-    """Whether the run of these results has made its updates, or stopped early and still would."""
+    """Whether the run of these results has made all its updates, or stopped early and would again."""
     if not results or results['updates'] == config.train.num_updates:
         return bool(results)
     patience = resolve(results['config']).train.patience
