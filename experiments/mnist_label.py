@@ -3,7 +3,7 @@
 python launch.py --config=experiments/mnist_label.py --data_dir=FOLDER_OF_mnist.npz
 
 All 50,000 training digits are seen with their label, and each modality is seen by itself as well, which trains
-q(z | image) and q(z | label).
+q(z | image) and q(z | label). A flow of two steps in each posterior, and the parameters' average.
 """
 
 from ml_collections import config_dict

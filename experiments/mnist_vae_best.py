@@ -1,4 +1,4 @@
-"""The fully connected VAE of Table 7.1 with what helps it: averaging, a flow of four steps, a falling rate.
+"""The fully connected VAE of Table 7.1 with averaging, a flow of four steps and a falling rate.
 
 python launch.py --config=experiments/mnist_vae_best.py --data_dir=FOLDER_OF_mnist.npz
 

@@ -281,8 +281,8 @@ trained here on the same digits, with networks of the same sizes and equally man
 
 ## Results
 
-In nats of 500 test digits: means over seeds +- standard errors over seeds, each of which has pairs and test digits of its own. The third
-column counts the seeds; an error from four is itself rough.
+In nats of 500 test digits: means over four seeds +- standard errors over them, each of which has pairs and test digits of its own. An error from
+four is itself rough.
 Of log p(x, y) and the bound the higher is better, of an NLL the lower. Averaging is the decay of an average of the parameters, which is
 measured in their place. Seconds are processor time of the 3,000 updates.
 
@@ -304,8 +304,9 @@ log p(x, y):
 * By translation that does not hold. MultiVae's MVTCAE with alpha 0.9 translates 9 nats better than our `mvtcae`, and JMVAE 3 nats better than our
   `jmvae`, which learns from 3,500 halves more; `mopoe` translates as well as MoPoE, and our `mvae` no better than its MVAE. A model of higher
   log p(x, y) need not have the better q(z|x). The default recipe, with a translator, translates better than every other row.
-* Averaging helps MultiVae nearly everywhere, by up to 3 nats. An update takes about as long in both libraries.
-* MultiVae's MVAE is far below our `mvae`, and its seeds differ by more than those of any other row, as where a training gets stuck. Why was not
+* Averaging helps MultiVae nearly everywhere, by up to 3 nats. An update takes about as long in both libraries, but for JMVAE, which sees the
+  pairs alone and takes half.
+* MultiVae's MVAE is far below our `mvae`, and one of its four seeds is 16 nats below the others, as where a training gets stuck. Why was not
   found out: besides our unimodal terms there are the layers with their initialisation, and the optimiser. With these terms, its
   own default, it was no better in a single earlier run.
 
@@ -357,7 +358,8 @@ of the tables above. The table has the first draw.
   shows, while our settings come from studies of this very data set.
 * Models of one name are not always one model: MoPoE has the prior as an expert in one of its three posteriors there and in all here; our `mvae`
   has the unimodal terms; our `jmvae` learns from the unpaired halves as well; `mvtcae` has alpha 5/6 here.
-* The seconds are of one core of two, for seeds 0 and 1 of an AMD EPYC and for 2 and 3 of an Intel Xeon, shared with other work, by `time.process_time`, with one thread. They count drawing the minibatches, and neither
+* The seconds are of one core of two, for seeds 0 and 1 of an AMD EPYC and for 2 and 3 of an Intel Xeon, shared with other work, by
+  `time.process_time`, with one thread. They count drawing the minibatches, and neither
   compiling (20 s of ours for each objective, once) nor evaluation. Shared caches and clock rates make them uncertain by perhaps a fifth.
 
 ## Commands

@@ -78,7 +78,7 @@ def commit(folder, *names):
         (results / name).write_text('{"seconds": 600}')
 
 
-def test_each_run_is_made_and_measured_and_its_results_collected(reproduce, tmp_path):
+def test_each_run_is_made_and_measured_and_its_results_collected(reproduce, tmp_path, capsys):
     (tmp_path / 'data').mkdir()
     data = str(tmp_path / 'data')
     assert reproduce(data_dir=data) == [
@@ -88,6 +88,10 @@ def test_each_run_is_made_and_measured_and_its_results_collected(reproduce, tmp_
         'one.json', 'one.representation.json', 'one.samples.png', 'other.json', 'other.samples.png', 'sweep.csv',
     }  # fmt: skip
     assert reproduce() == []
+    capsys.readouterr()
+    reproduce(list=True)
+    # Its own minute, not the plan's 90.
+    assert capsys.readouterr().out.splitlines()[1].endswith('done      1.0')
 
 
 def test_listing_says_what_is_left_and_changes_nothing(reproduce, tmp_path, capsys):

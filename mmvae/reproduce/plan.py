@@ -22,7 +22,7 @@ class Run(NamedTuple):
       study: of a sweep what makes NAME.csv and NAME.png of its runs: a module that is run as a script, or
         `SUMMARY`; '' of a single run.
       data: what --data_dir has to have: 'mnist', 'cifar10', 'day_night', or '' where nothing.
-      minutes: by scale what it takes, where no result tells or that was made on another device.
+      minutes: by scale what it takes. It goes before a committed result, which another device may have made.
       reduced: in what it is smaller than the thesis's, '' where it is not.
       aside: what to know of its seconds, such as 'beside other work'.
       note: its story, in Markdown; see `results.Results` for the numbers in braces.

@@ -84,11 +84,10 @@ class _Place(NamedTuple):
         """What a run's training took, or is expected to take; None where nothing tells."""
         if self.scale == 'smoke':
             return _SMOKE_MINUTES
-        for folder in self.folders():
-            # A committed result may have been trained on another device than this scale's.
-            if folder == self.committed and self.scale in run.minutes:
-                break
-            if _is_whole(path := folder / f'{run.name}.json'):
+        # A committed result may have been made on another device than this scale's.
+        folders = [self.results] if self.scale in run.minutes else self.folders()
+        for path in (folder / f'{run.name}.json' for folder in folders):
+            if _is_whole(path):
                 return read_json(path)['seconds'] / 60
         return run.minutes.get(self.scale)
 
