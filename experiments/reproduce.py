@@ -20,6 +20,7 @@ _CPU, _GPU = ('cpu',), ('gpu',)
 _BESIDE = 'beside other work'
 _ONE_CORE = f'one core {_BESIDE}'
 _SHARED_GPU = 'with other runs beside'
+_MEASURED_ON_CPU = f'but trained on an H200, {_SHARED_GPU}'
 
 RUNS = (
     # One modality
@@ -42,10 +43,10 @@ Trials, by the validation bound of 2,000 digits after 1,000 updates with minibat
 two steps -98.5; with a flow of four steps and a rate of 0.004 -97.8; with a flow of two steps and 32 maps -95.7. The recipe, whose smaller
 minibatches and falling rate were not tried alone, still gains 0.04 nats in its last 1,000 updates."""),
     Run('mnist_ar_cnn_vae', ('table 7.1',), _CPU, data='mnist', minutes={'cpu': 12}, reduced='1,200 of 40,000 updates',
-        aside='but trained on an H200, with other runs beside'),
+        aside=_MEASURED_ON_CPU),
     Run('mnist_ar_cnn_vae_full', ('table 7.1',), _GPU, data='mnist', minutes={'gpu': 12}),
     Run('mnist_ar_cnn_vae_best', ('table 7.1',), data='mnist', minutes={'cpu': 110, 'gpu': 8},
-        reduced='19,000 of 40,000 updates, of 128 digits for 256', aside='but all but 100 updates on an H200, with other runs beside', note="""\
+        reduced='19,000 of 40,000 updates, of 128 digits for 256', aside=f'but all but 100 updates on an H200, {_SHARED_GPU}', note="""\
 After 1,000 updates its validation bound is -85.3 where `mnist_ar_cnn_vae` has -90.9, with minibatches of half the size. What averaging, the
 flow, gates and larger kernels are worth was not measured one by one. It still gains 0.03 nats in its last 1,000 updates."""),
     Run('mnist_label', ('section 6.2',), data='mnist', minutes={'gpu': 5}, aside=_BESIDE, note="""\
@@ -72,8 +73,8 @@ in the last 750 updates alone, by the log of the mean of p(y|z) over 16 of its d
 from y against one that covers q(z|x,y) from the first update on. It overfits the 1,000 pairs soon: over a whole run, beside
 the covering, it was worse than the covering alone. For `mnist5k`, a product with one shared flow, it changes nothing (70.1 and
 62.5 from update 2,400 on).
-More updates help, if the rate does not fall too soon: halved every 20,000 the joint bound on validation is -92.3 after 28,500 updates (these 15,000:
--93.4) and still gains 0.05 nats in 1,000; halved every 7,000 it is -93.4 after 20,000. Neither run is kept."""),
+More updates help, if the rate does not fall too soon: halved every 20,000 the joint bound on validation is -92.3 after 28,500 updates (here
+-93.4 after 15,000) and still gains 0.05 nats in 1,000; halved every 7,000 it is -93.4 after 20,000. Neither run is kept."""),
     Run('mnist5k_sweep', ('section 4.4', 'section 4.6'), study=SUMMARY, minutes={'cpu': 12, 'gpu': 3}, aside='12 runs, CPU',
         reduced='4,000 digits and 500 pairs'),
     Run('pairs_curve_mnist5k', ('section 7.3',), _CPU, study='experiments.pairs_curve', minutes={'cpu': 41},
@@ -93,8 +94,8 @@ region: its mean lies 1.5 (given y: 1.8) of its own standard deviations from tha
 nats) than a draw (-1,546), where z from both has -1,034. The translation objective mends this, and the combined one has both:
 translations, and a joint bound that this joint run does not reach. This one never learned the colours of edges. Another run of the same
 file, made on an H200 with later code, did: its joint bound is -749.2 +- 2.7, from x alone -3,484 +- 18 and from y alone -1,992 +- 18 (the classifier and
-the translations were not measured). So what the claims below say of this run may be of its luck: by the other run that of section 4.5 would be
-"not clear", and that of 7.4.4 would stand.
+the translations were not measured). So the verdicts above that rest on this run may be chance: with the other one, that of section 4.5 would be
+"not clear", and that of 7.4.4 would stay as it is.
 
 ![Validation bounds, and how well each modality is predicted from the other, over updates](results/coloured_mnist.curves.png)"""),
     Run('coloured_mnist_full', ('table 7.2', 'figure 7.5', 'figure 7.6', 'figure 7.9'), _GPU, ('represent', 'quality'), data='mnist',
@@ -117,7 +118,7 @@ is trained on the digits 0 to 7 and tested on 8 and 9: {coloured_mnist_unseen qu
 sees the right one in {coloured_mnist_unseen quality x y digit} (x to y; {coloured_mnist_unseen quality x y digit_real|mean} of real images) and {coloured_mnist_unseen quality y x digit} (y to x; {coloured_mnist_unseen quality y x digit_real|mean})."""),
     Run('coloured_mnist_unseen_full', ('section 7.4.3', 'figure 7.8'), _GPU, ('quality',), data='mnist', minutes={'gpu': 20}),
     Run('coloured_mnist_ar', ('section 7.4.4', 'figure 7.9', 'figure 7.10'), _CPU, data='mnist', minutes={'cpu': 50},
-        reduced='16 of 32 maps, 3,000 of 31,250 updates', aside='but trained on an H200, with other runs beside', note="""\
+        reduced='16 of 32 maps, 3,000 of 31,250 updates', aside=_MEASURED_ON_CPU, note="""\
 is better than the convolutional networks by hundreds of nats, and hardly uses z: the KL given both is
 {coloured_mnist_ar joint_kl|mean} nats, of which free bits of 0.125 for each of 64 latents leave 8 without a price. Its translations keep little of their source: on 50 digits
 log p(y|x) is {coloured_mnist_ar y_given_x_translation|mean} nats, and {coloured_mnist_ar y_from_prior|mean} for a z that ignores x; log p(x|y) is {coloured_mnist_ar x_given_y_translation|mean}, and {coloured_mnist_ar x_from_prior|mean}."""),
