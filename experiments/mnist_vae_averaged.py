@@ -1,4 +1,4 @@
-"""The fully connected VAE of Table 7.1 with the parameters' average, a falling rate and twice the updates.
+"""The fully connected VAE of Table 7.1 with the parameters' average, a falling rate and more updates.
 
 python launch.py --config=experiments/mnist_vae_averaged.py --data_dir=FOLDER_OF_mnist.npz
 """
@@ -10,7 +10,7 @@ def get_config():
     config = mnist_vae.get_config()
     config.experiment = 'mnist_vae_averaged'
     config.optimizer.averaging = 0.999
-    config.optimizer.halving = 20000
-    config.train.num_updates = 80000
+    config.optimizer.halving = 60000
+    config.train.num_updates = 100000
     config.train.eval_every = 4000
     return config
