@@ -1,8 +1,8 @@
 """Run as `python -m tests.on_devices COUNT OUT.npz [HOST:PORT PROCESSES WHICH]`: on so many forced CPU devices.
 
-These are of this process, or of several together. An update by gradient descent; on 4 devices of one
-process also without one of the means over them, and of several processes with the rows of the first
-in all; and the training loop and the Evaluator.
+These are of this process, or of several together. An update by gradient descent, on 4 devices also
+without one of the means over them, or with the rows of the first process in all; and the training
+loop and the Evaluator.
 """
 
 import os
@@ -56,16 +56,13 @@ def updates(count):
     def is_gradient(tree):
         return isinstance(tree, dict) and 'encoders_x' in tree
 
-    variants = {'right': whole_mean}
+    variants = {
+        'right': whole_mean,
+        'gradient of one device': lambda tree: tree if is_gradient(tree) else whole_mean(tree),
+        'free bits of one device': lambda tree: whole_mean(tree) if is_gradient(tree) else tree,
+    }
     if parallel.is_one_of_several():
         variants['rows of the first process'] = whole_mean
-    elif count == 4:
-        variants['gradient of one device'] = lambda tree: (
-            tree if is_gradient(tree) else whole_mean(tree)
-        )
-        variants['free bits of one device'] = lambda tree: (
-            whole_mean(tree) if is_gradient(tree) else tree
-        )
     psi = 1.2  # between the KLs of the dimensions
 
     def sgd(rate, step):
@@ -90,6 +87,8 @@ def updates(count):
 
     results = {'initial': flat(initial.params)}
     for variant, mean in variants.items():
+        if variant != 'right' and count != 4:
+            continue
         parallel.mean_over_devices = mean
         if variant == 'rows of the first process':
             feeds.own_part = lambda array: array[: len(array) // 2]

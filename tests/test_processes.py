@@ -50,7 +50,6 @@ def end(processes):
     return [(*text, process.returncode) for text, process in zip(texts, processes, strict=True)]
 
 
-@pytest.mark.slow  # the update, the loop and the Evaluator of two processes: test_devices
 def test_two_processes_are_one_with_two_devices(tmp_path):
     (_, errors, code), other = end(start_two(tmp_path / 'two'))
     assert code == 0, errors
