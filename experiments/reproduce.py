@@ -97,7 +97,7 @@ deviations from that of q(z|x, y), and z at that mean predicted y hardly better 
 translation objective mends this, and so does the combined one, both with the joint bound of this run or a better one in two thirds of its updates.
 
 Runs of this file differ by more than any error over test digits. The former one never learned the colours of edges and ended at -1,212 nats, but a
-classifier of its means carried over better: 86.3% from x to y, 83.4% from y to x. One on an H200, with the code of this one, ended at -749.2 +- 2.7.
+classifier of its means carried over better: 86.3% from x to y, 83.4% from y to x. One on an H200, with little older code, ended at -749.2 +- 2.7.
 
 ![Validation bounds, and how well each modality is predicted from the other, over updates](results/coloured_mnist.curves.png)"""),
     Run('coloured_mnist_full', ('table 7.2', 'figure 7.5', 'figure 7.6', 'figure 7.9'), _GPU, ('represent', 'quality'), data='mnist',
