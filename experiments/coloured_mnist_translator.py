@@ -15,5 +15,6 @@ def get_config():
     config.model.translator = True
     config.objective.name = 'jmvae'
     config.objective.alpha = 0.15
-    config.train.num_updates = 8000
+    config.optimizer.halving = 5000
+    config.train.num_updates = 10000
     return config

@@ -11,6 +11,6 @@ def get_config():
     config.experiment = 'mnist_vae_averaged'
     config.optimizer.averaging = 0.999
     config.optimizer.halving = 60000
-    config.train.num_updates = 72000
-    config.train.eval_every = 4000
+    config.train.num_updates = 240000
+    config.train.eval_every = 8000
     return config

@@ -110,7 +110,7 @@ classifier of its means carried over better: 86.3% from x to y, 83.4% from y to 
         reduced='16 of 32 maps, 2,000 of 31,250 updates', aside=_ONE_CORE),
     Run('coloured_mnist_combined_full', ('table 7.2',), _GPU, ('represent', 'quality'), data='mnist', minutes={'gpu': 35}),
     Run('coloured_mnist_translator', ('table 7.2', 'figure 7.6'), modes=('represent', 'quality'), data='mnist', minutes={'cpu': 120, 'gpu': 8},
-        reduced='16 of 32 maps, 8,000 of 31,250 updates', aside='one core, but 2,500 updates on an H200', note="""\
+        reduced='16 of 32 maps, 10,000 of 31,250 updates', aside='one core, but 2,500 updates on an H200', note="""\
 has jmvae, a product, one flow for all posteriors and a translator, and longer training: its first 2,500 updates were made
 in 150 s of a GPU that did other work beside, the rest in 84 minutes of one CPU core."""),
     Run('coloured_mnist_unseen', ('section 7.4.3', 'figure 7.8'), _CPU, ('quality',), data='mnist',
