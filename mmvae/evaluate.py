@@ -196,6 +196,26 @@ def example_log_weights(
     return jax.vmap(of_sample, out_axes=-1)(ks)
 
 
+@functools.lru_cache(maxsize=8)
+def _mapped(function: Callable, model: MultimodalVAE) -> Callable:
+    """function(model, x, key, *more) of one example, as one over devices and batch.
+
+    A training and what measures its end have it compiled once.
+    """
+
+    def example(params, key, pixels, index, *more):
+        key = keys.fold(key, index)
+        x = observe(model.modalities, pixels, key)
+        return nn.apply(function, model)({'params': params}, x, key, *more)
+
+    def batch(replicated, examples):
+        params, key, *more = replicated
+        mapped = jax.vmap(lambda pixels, index: example(params, key, pixels, index, *more))
+        return mapped(*examples)
+
+    return parallel.map_examples(batch)
+
+
 class Evaluator:
     """Compiles the evaluation of one model once, for any parameters and split."""
 
@@ -204,23 +224,8 @@ class Evaluator:
         self._config = config
         self._names_of = subsets(model.names)
         self._components = math.lcm(*map(model.num_components, model.subsets()))
-        self._bounds = self._map(example_bounds)
-        self._weights = self._map(example_log_weights)
-
-    def _map(self, function: Callable) -> Callable:
-        """function(model, x, key, *more) of one example, as one over devices and batch."""
-
-        def example(params, key, pixels, index, *more):
-            key = keys.fold(key, index)
-            x = observe(self._model.modalities, pixels, key)
-            return nn.apply(function, self._model)({'params': params}, x, key, *more)
-
-        def batch(replicated, examples):
-            params, key, *more = replicated
-            mapped = jax.vmap(lambda pixels, index: example(params, key, pixels, index, *more))
-            return mapped(*examples)
-
-        return parallel.map_examples(batch)
+        self._bounds = _mapped(example_bounds, model)
+        self._weights = _mapped(example_log_weights, model)
 
     def bounds(
         self, params: Params, split: str, examples: Examples,

@@ -91,9 +91,14 @@ def initial_state(config: Config, model: MultimodalVAE, pixels: Observed) -> Tra
 
 def abstract_state(config: Config, model: MultimodalVAE) -> TrainState:
     """The shapes, types and places of the state: what a checkpoint is read into."""
+    return parallel.abstract(_shapes(config, model))
+
+
+@functools.lru_cache(maxsize=8)
+def _shapes(config: Config, model: MultimodalVAE) -> TrainState:
+    """Those of the state, which take a second to trace."""
     pixels = {m.name: jax.ShapeDtypeStruct((2, *m.shape), jnp.uint8) for m in model.modalities}
-    shapes = jax.eval_shape(functools.partial(initial_state, config, model), pixels)
-    return parallel.abstract(shapes)
+    return jax.eval_shape(functools.partial(initial_state, config, model), pixels)
 
 
 def observed_subsets(config: Config, data: DataSet) -> tuple[tuple[str, ...], ...]:

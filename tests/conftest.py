@@ -9,7 +9,8 @@ import tempfile
 if 'PYTEST_XDIST_WORKER' not in os.environ:
     _cache = tempfile.TemporaryDirectory(prefix='mmvae-tests-')
     os.environ['JAX_COMPILATION_CACHE_DIR'] = _cache.name
-os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
+# What takes less to compile takes as long to write.
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.2'
 os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 # LLVM's optimisations would take 40% of the suite's time, MLIR's of fusions another tenth, and
 # the division of each program into 32 parts up to a seventh. Those marked `bits` have them, test_bits.
