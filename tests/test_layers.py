@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from jax import lax
 
 from mmvae.model.layers import (
@@ -105,6 +106,15 @@ def test_every_layer_of_the_model_starts_with_mean_0_and_variance_1(network, pos
         flat = np.float64(v).reshape(-1, v.shape[-1])
         np.testing.assert_allclose(flat.mean(0), 0, atol=1e-4)
         np.testing.assert_allclose(flat.var(0), 1, rtol=1e-3)
+
+
+def test_the_directions_of_all_layers_are_independent_draws_from_a_normal():
+    _, params, _ = small.make_model(small.BINARY, dataclasses.replace(small.MODEL, network='conv'))
+    leaves = jax.tree.leaves_with_path(params)
+    drawn = np.concatenate([np.ravel(r) for path, r in leaves if 'direction' in str(path)])
+    assert len(np.unique(drawn)) > 0.99 * len(drawn)  # no layer has the draws of another
+    result = scipy.stats.kstest(drawn, 'norm', args=(0, 0.05))
+    assert result.pvalue > 0.01
 
 
 def test_maps_are_shared_out_among_the_channels_in_order():

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mmvae.types import Array, along_last
+from mmvae.types import Array, Key, along_last
 
 _IMAGE_DIMS = ('NHWC', 'HWIO', 'NHWC')
 
@@ -37,7 +37,7 @@ class _WeightNormalised(nn.Module):
         mask: np.ndarray | None = None,
     ) -> Array:  # fmt: skip
         """g r / ||r|| applied by `linear`, plus b; r is 0 where there is a mask and it is False."""
-        r = self._set_once('direction', nn.initializers.normal(0.05), kernel_shape)
+        r = self._set_once('direction', initial_direction, kernel_shape)
         unit = _unit(r if mask is None else r * mask)
 
         def initial_gain(_):
@@ -45,8 +45,8 @@ class _WeightNormalised(nn.Module):
             return 1 / jnp.sqrt(jnp.var(v, axis=tuple(range(v.ndim - 1))) + 1e-8)
 
         def initial_bias(_):
-            v = linear(unit * along_last(g, unit))
-            return -jnp.mean(v, axis=tuple(range(v.ndim - 1)))
+            v = linear(unit)
+            return -g * jnp.mean(v, axis=tuple(range(v.ndim - 1)))
 
         g = self._set_once('gain', initial_gain)
         b = self._set_once('bias', initial_bias)
@@ -58,6 +58,11 @@ class _WeightNormalised(nn.Module):
         if self.has_variable('params', name):
             return self.get_variable('params', name)
         return self.param(name, initialise, *arguments)
+
+
+def initial_direction(key: Key, shape: tuple[int, ...]) -> Array:
+    """r of a layer, or of several one after another."""
+    return 0.05 * jax.random.normal(key, shape)
 
 
 def _unit(r: Array) -> Array:
