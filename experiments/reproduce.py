@@ -58,7 +58,7 @@ The right label is read from {mnist_label label_given_x_accuracy} of the images.
     Run('mnist5k', ('section 7.3',), minutes={'gpu': 1}, reduced='4,000 digits and 500 pairs', note="""\
 serves the joint bound and translation at once, in a minute: a product of experts as posterior, which the pairs cannot
 overfit; one flow of four steps that all posteriors share; jmvae with alpha 0.15, which draws q(z|x) towards q(z|x,y); and a
-translator. With the seeds 0 to 3 its joint bound is -107.4 in the mean, the NLL of y from x 69.8 and of x from y 61.8. Without
+translator. Over four other seeds its joint bound was -107.4 in the mean, the NLL of y from x 69.8 and of x from y 61.8. Without
 `data.unpaired=all`, alpha 0.1: -107.4, 70.2 and 62.3. With 256 units the joint bound gains a nat and y from x loses two:
 larger networks overfit the pairs that the translator learns from."""),
     Run('mnist5k_joint', ('section 7.3',), minutes={'gpu': 1}, reduced='4,000 digits and 500 pairs'),
