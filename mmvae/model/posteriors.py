@@ -230,7 +230,7 @@ class PosteriorHead(nn.Module):
         if not self.flow_steps:
             return base
         flow = Flow(self.flow_steps, h.shape[-1], name='flow')
-        if self.is_mutable_collection('params'):  # the model is initialised
+        if self.is_mutable_collection('params'):  # in init_params, where is_initializing() is False
             flow(mean, h)
         # Apart from this module, so that the posterior outlives the call.
         flow, variables = flow.unbind()
