@@ -76,9 +76,8 @@ def test_it_translates_any_to_any(readme):
     sensors = run.translate({'x': names['tops']}, to='v', num_samples=5).mean((1, 2))
     of_class = [sensors[classes == k].mean() for k in range(3)]
     assert of_class[0] < of_class[1] < of_class[2]
-    # Of the means 0, 50 and 100: so few examples teach no more than their ends from a class alone.
-    sensors = run.translate({'kind': np.arange(3)}, to='v', num_samples=200).mean((1, 2))
-    assert sensors[0] + 10 < sensors[2]
+    sensors = run.translate({'kind': np.arange(3)}, to='v', num_samples=20).mean((1, 2))
+    assert sensors[0] < sensors[1] < sensors[2]
     both = run.translate({'v': names['sensors'][:4], 'kind': classes[:4]}, to='y')
     assert both.shape == (4, 8, 4, 6, 1)
 
